@@ -1,0 +1,239 @@
+/* c2c.h - Cache-to-Cache in C: two language models talk through their KV caches.
+ *
+ * A *receiver* answers; a *sharer* only reads the prompt. A *fuser* (learned projectors, one per
+ * mapped receiver layer) turns the sharer's cache into the receiver's (arXiv 2510.03215).
+ *
+ *     engine  -> owns the compute backend and its threads
+ *     model   -> one Hugging Face folder: weights, tokenizer, chat template. Immutable.
+ *     fuser   -> projectors and layer map of one (receiver, sharer) pair. Immutable.
+ *     session -> one conversation: the cache rows of the receiver and of each sharer.
+ *
+ * Lifetimes: close in the reverse order of opening (sessions, fusers, models, engine). Models and
+ * fusers may be shared by any number of sessions and threads; a session serves one thread at a
+ * time.
+ *
+ * Errors: every function that can fail returns a c2c_status and fills the caller's c2c_error, which
+ * may be NULL. A failed open leaves its output NULL and nothing behind. The library never prints,
+ * never exits and never reads the environment. All texts are UTF-8.
+ */
+#ifndef C2C_H
+#define C2C_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define C2C_API __attribute__((visibility("default")))
+#else
+#define C2C_API
+#endif
+
+/* ---- Status ------------------------------------------------------------------------------- */
+
+typedef enum c2c_status {
+    C2C_STATUS_OK = 0,
+    C2C_STATUS_INVALID_ARGUMENT, /* the caller's argument cannot be used */
+    C2C_STATUS_NOT_FOUND,        /* no such file or folder */
+    C2C_STATUS_IO,               /* the system refused to open, read, map or write */
+    C2C_STATUS_BAD_FILE,         /* a file's content breaks its format, or lies */
+    C2C_STATUS_MISMATCH,         /* files are good but do not fit each other */
+    C2C_STATUS_UNSUPPORTED,      /* known, but not something this build can run */
+    C2C_STATUS_OUT_OF_MEMORY,    /* memory, or what is asked for would not fit */
+    C2C_STATUS_CONTEXT_FULL      /* more tokens than the session has rows for */
+} c2c_status;
+
+typedef struct c2c_error {
+    c2c_status code;
+    char message[1024]; /* one line: file, key or tensor, expected, found, what to do */
+} c2c_error;
+
+/* The name of a status, such as "bad file"; never NULL. */
+C2C_API const char *c2c_status_name(c2c_status status);
+
+/* The library's version, such as "0.1.0". */
+C2C_API const char *c2c_version(void);
+
+/* Frees a text or an id list that this library returned; c2c_free(NULL) is fine. */
+C2C_API void c2c_free(void *memory);
+
+/* ---- Engine ------------------------------------------------------------------------------- */
+
+typedef struct c2c_engine c2c_engine;
+
+typedef struct c2c_engine_options {
+    int threads; /* 0: one per available processor. Results do not depend on it. */
+} c2c_engine_options;
+
+/* `options` may be NULL: all defaults. */
+C2C_API c2c_status c2c_engine_open(c2c_engine **engine, const c2c_engine_options *options,
+                                   c2c_error *error);
+C2C_API void c2c_engine_close(c2c_engine *engine);
+
+/* ---- Models ------------------------------------------------------------------------------- */
+
+typedef struct c2c_model c2c_model;
+
+typedef enum c2c_compute {
+    C2C_COMPUTE_AUTO = 0, /* bf16 when the weights are bf16, else f32 */
+    C2C_COMPUTE_F32,      /* f32 products: exact, for comparing numbers */
+    C2C_COMPUTE_BF16      /* inputs of matrix products rounded to bf16, sums in f32 */
+} c2c_compute;
+
+typedef struct c2c_model_options {
+    c2c_compute compute;
+    const char *chat_template; /* path of a Jinja template used instead of the folder's; or NULL */
+} c2c_model_options;
+
+/* Opens a Hugging Face model folder: config.json, model*.safetensors, tokenizer.json, a chat
+ * template. Weights are mapped, not copied. `options` may be NULL. */
+C2C_API c2c_status c2c_model_open(c2c_model **model, c2c_engine *engine, const char *folder,
+                                  const c2c_model_options *options, c2c_error *error);
+C2C_API void c2c_model_close(c2c_model *model);
+
+typedef struct c2c_model_info {
+    const char *family;      /* "qwen3"; valid while the model is open, as every text here */
+    const char *folder;      /* as given to c2c_model_open */
+    c2c_compute compute;     /* what AUTO became */
+    int layers;              /* decoder layers, L */
+    int embedding_size;      /* E */
+    int feed_forward_size;   /* F */
+    int query_heads;         /* H */
+    int kv_heads;            /* G */
+    int head_dim;            /* D */
+    int vocabulary_size;     /* V: rows of the embedding matrix */
+    int64_t context_length;  /* positions the model was made for */
+    int64_t parameters;      /* tied weights counted once */
+    int64_t weight_bytes;    /* bytes of all mapped weights */
+    int64_t cache_row_bytes; /* bytes of keys and values of one token, all layers */
+} c2c_model_info;
+
+C2C_API void c2c_model_describe(const c2c_model *model, c2c_model_info *info);
+
+/* ---- Text --------------------------------------------------------------------------------- */
+
+typedef struct c2c_message {
+    const char *role;    /* "system", "user" or "assistant" */
+    const char *content; /* UTF-8, NUL-terminated */
+} c2c_message;
+
+typedef enum c2c_thinking {
+    C2C_THINKING_UNSET = 0, /* enable_thinking is not defined in the template */
+    C2C_THINKING_OFF,       /* enable_thinking = false */
+    C2C_THINKING_ON         /* enable_thinking = true */
+} c2c_thinking;
+
+typedef struct c2c_chat_options {
+    bool add_generation_prompt; /* end with the opening of the assistant's turn */
+    c2c_thinking thinking;
+} c2c_chat_options;
+
+/* Renders a chat with the model's template. *text is NUL-terminated; free it with c2c_free. */
+C2C_API c2c_status c2c_model_render(const c2c_model *model, const c2c_message *messages,
+                                    size_t message_count, const c2c_chat_options *options,
+                                    char **text, size_t *length, c2c_error *error);
+
+/* Text to token ids. Special tokens written in the text become their ids; none are added unless
+ * add_special is true (then as tokenizer.json's post-processor says). Free *ids with c2c_free. */
+C2C_API c2c_status c2c_model_encode(const c2c_model *model, const char *text, size_t length,
+                                    bool add_special, int32_t **ids, size_t *count,
+                                    c2c_error *error);
+
+/* Token ids to text; bytes that are not UTF-8 become U+FFFD. Free *text with c2c_free. */
+C2C_API c2c_status c2c_model_decode(const c2c_model *model, const int32_t *ids, size_t count,
+                                    bool skip_special, char **text, size_t *length,
+                                    c2c_error *error);
+
+/* ---- Fusers ------------------------------------------------------------------------------- */
+
+typedef struct c2c_fuser c2c_fuser;
+
+/* Opens a fuser folder: projector_<i>.{json,safetensors|pt} and projector_config.json, in `folder`
+ * itself or in its final/. Every shape is checked against the two models, which must stay open. */
+C2C_API c2c_status c2c_fuser_open(c2c_fuser **fuser, const c2c_model *receiver,
+                                  const c2c_model *sharer, const char *folder, c2c_error *error);
+C2C_API void c2c_fuser_close(c2c_fuser *fuser);
+
+/* The sharer layer that each receiver layer reads, or -1 where the layer is not mapped.
+ * sharer_layers has room for the receiver's number of layers. */
+C2C_API void c2c_fuser_layer_map(const c2c_fuser *fuser, int *sharer_layers);
+
+/* The two published ways to map M = receiver_layers onto N = sharer_layers (both >= 1): see
+ * docs/MATH.md. sharer_of[t] for t in 0..M-1 receives a layer of the sharer. */
+C2C_API void c2c_layer_map_last_aligned(int receiver_layers, int sharer_layers, int *sharer_of);
+C2C_API void c2c_layer_map_k_nearest(int receiver_layers, int sharer_layers, int *sharer_of);
+
+/* ---- Sessions ----------------------------------------------------------------------------- */
+
+typedef struct c2c_session c2c_session;
+
+/* A sharer and the fuser that was made for (receiver, sharer). */
+typedef struct c2c_pair {
+    const c2c_model *sharer;
+    const c2c_fuser *fuser;
+} c2c_pair;
+
+typedef struct c2c_session_options {
+    int64_t context; /* rows of the receiver's cache; 0: as many as the model and memory allow */
+    int chunk;       /* tokens of one forward pass over a prompt; 0: 256 */
+} c2c_session_options;
+
+/* pair_count may be 0: the receiver alone. At most one pair in this version. */
+C2C_API c2c_status c2c_session_open(c2c_session **session, const c2c_model *receiver,
+                                    const c2c_pair *pairs, size_t pair_count,
+                                    const c2c_session_options *options, c2c_error *error);
+C2C_API void c2c_session_close(c2c_session *session);
+
+/* Forgets the conversation, keeps the memory. */
+C2C_API void c2c_session_reset(c2c_session *session);
+
+/* Consecutive prompt tokens with one sharer mask: <= 0 no fusion; bit s-1 selects sharer s. */
+typedef struct c2c_section {
+    int64_t length;
+    int32_t mask;
+} c2c_section;
+
+/* A prompt as plain data, read during the call only. */
+typedef struct c2c_plan {
+    const int32_t *ids;               /* [token_count] the receiver's ids */
+    const int32_t *const *sharer_ids; /* [pairs][token_count]; NULL: the receiver's ids */
+    int64_t token_count;
+    const c2c_section *sections; /* NULL: all but the last token fused with every sharer */
+    size_t section_count;
+} c2c_plan;
+
+/* Runs a prompt on an empty session: each section through the receiver and the sharers, then the
+ * fuser on its rows. The last section is never fused; its last token's logits start the answer. */
+C2C_API c2c_status c2c_session_prefill(c2c_session *session, const c2c_plan *plan,
+                                       c2c_error *error);
+
+typedef enum c2c_finish {
+    C2C_FINISH_LENGTH = 0, /* max_new_tokens were written */
+    C2C_FINISH_STOP,       /* an end-of-sequence token was written */
+    C2C_FINISH_CALLBACK    /* the callback asked to stop */
+} c2c_finish;
+
+/* Called once per new token, on the calling thread. `text` holds the whole characters that this
+ * token completed (NUL-terminated; length may be 0; special tokens give none). Return false to
+ * stop. */
+typedef bool (*c2c_token_callback)(void *user, int32_t id, const char *text, size_t length);
+
+typedef struct c2c_generation {
+    int64_t new_tokens; /* ids written, an end-of-sequence id included */
+    c2c_finish finish;
+} c2c_generation;
+
+/* Greedy decoding after a prefill, at most max_new_tokens. `callback` and `result` may be NULL. */
+C2C_API c2c_status c2c_session_generate(c2c_session *session, int64_t max_new_tokens,
+                                        c2c_token_callback callback, void *user,
+                                        c2c_generation *result, c2c_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,289 @@
+/* backend.h - the op table: everything that computes goes through here.
+ *
+ * A backend owns memory and a queue. Ops are plain data (one struct of arguments each) handed to
+ * backend_run in order; a backend may run them later. Rules for every caller:
+ *
+ *   - memory from backend_alloc or backend_import is read and written by ops only; the host moves
+ *     bytes with backend_upload and backend_download (the latter waits for all queued ops);
+ *   - arguments and pointer tables are read or copied before backend_run returns; the memory that
+ *     the pointers name must live until the next download or sync;
+ *   - ops allocate nothing and cannot fail: shapes were checked when files were opened;
+ *   - the order of every sum depends on sizes alone, never on threads, on how many rows are in the
+ *     call, or on their place in it: a row gets the same bits alone or in a batch.
+ *
+ * Activations and caches are f32. Weights keep their file's dtype (f32, f16, bf16). Shape letters
+ * are STYLE's: P networks of a fuser, N rows, B sequences, H query heads, G kv heads, D head dim,
+ * E embedding, V vocabulary. All strides are in elements, from one row to the next.
+ */
+#ifndef C2C_BACKEND_H
+#define C2C_BACKEND_H
+
+#include "base/base.h"
+
+/* ---- Ops ---------------------------------------------------------------------------------- */
+
+/* X(name, tables): `tables` leading fields of name_args are tables of `groups` pointers. */
+#define OP_LIST(X)                                                                                 \
+    X(embed, 0)                                                                                    \
+    X(rmsnorm, 3)                                                                                  \
+    X(linear, 4)                                                                                   \
+    X(gelu, 2)                                                                                     \
+    X(add, 3)                                                                                      \
+    X(swiglu, 0)                                                                                   \
+    X(rope_table, 0)                                                                               \
+    X(rope, 0)                                                                                     \
+    X(scatter_rows, 0)                                                                             \
+    X(gather_rows, 0)                                                                              \
+    X(copy_rows, 2)                                                                                \
+    X(attention, 0)                                                                                \
+    X(fuse_mix, 4)                                                                                 \
+    X(argmax, 0)                                                                                   \
+    X(step_advance, 0)
+
+typedef enum op_kind {
+#define X(name, tables) OP_##name,
+    OP_LIST(X)
+#undef X
+        OP_COUNT
+} op_kind;
+
+/* y[n, :] = scale * table[ids[n], :] */
+typedef struct embed_args {
+    float *y;           /* [N, E] */
+    const void *table;  /* [V, E] of table_type */
+    const int32_t *ids; /* [N], each in 0 .. V-1 */
+    int64_t rows, features;
+    dtype table_type;
+    float scale;
+} embed_args;
+
+/* y[p][n, :] = x[p][n, :] / sqrt(mean(x[p][n, :]^2) + epsilon) * w[p][:]. y[p] may be x[p]. */
+typedef struct rmsnorm_args {
+    float *const *y;
+    const float *const *x;
+    const void *const *w; /* [features] of w_type */
+    int32_t groups;
+    dtype w_type;
+    int64_t rows, features, y_stride, x_stride;
+    float epsilon;
+} rmsnorm_args;
+
+/* How a linear multiplies: LINEAR_F32 as it is; LINEAR_BF16 rounds x (and weights that are not
+ * bf16) to bf16 first. Sums are f32 in both. */
+typedef enum linear_math { LINEAR_F32 = 0, LINEAR_BF16 } linear_math;
+
+/* y[p][n, o] (= or +=) sum_i x[p][n, i] * w[p][o, i] + b[p][o]. Rows of w may be longer than
+ * `in` (w_stride): concat(a, b) W^T is two linears, the second with accumulate. */
+typedef struct linear_args {
+    float *const *y;
+    const float *const *x;
+    const void *const *w; /* [out, in] of w_type */
+    const void *const *b; /* [out] of b_type; the table, or one pointer in it, may be NULL */
+    int32_t groups;
+    dtype w_type, b_type;
+    linear_math math;
+    int64_t rows, in, out, y_stride, x_stride, w_stride;
+    bool accumulate; /* += into y */
+} linear_args;
+
+/* y[p] = x[p] * Phi(x[p]), the exact (erf) GELU. y[p] may be x[p]. */
+typedef struct gelu_args {
+    float *const *y;
+    const float *const *x;
+    int32_t groups;
+    int64_t rows, features, y_stride, x_stride;
+} gelu_args;
+
+/* y[p] = a[p] + b[p]. y[p] may be a[p] or b[p]. */
+typedef struct add_args {
+    float *const *y;
+    const float *const *a;
+    const float *const *b;
+    int32_t groups;
+    int64_t rows, features, y_stride, a_stride, b_stride;
+} add_args;
+
+/* y = silu(gate) * up, silu(x) = x / (1 + exp(-x)). y may be gate or up. */
+typedef struct swiglu_args {
+    float *y;
+    const float *gate, *up;
+    int64_t rows, features, y_stride, gate_stride, up_stride;
+} swiglu_args;
+
+/* table[n, 0 .. half-1] = cos(positions[n] * inverse_frequency[i]) * scale, then the sines. */
+typedef struct rope_table_args {
+    float *table;                   /* [N, 2 * half] */
+    const int32_t *positions;       /* [N] */
+    const float *inverse_frequency; /* [half] */
+    int64_t rows, half;
+    float scale;
+} rope_table_args;
+
+/* Rotates pairs (i, i + D/2) of every head: y1 = x1 cos - x2 sin, y2 = x2 cos + x1 sin.
+ * y may be x. */
+typedef struct rope_args {
+    float *y;
+    const float *x;     /* [N, heads * D] */
+    const float *table; /* [N, D] of rope_table */
+    int64_t rows, heads, head_dim, y_stride, x_stride;
+} rope_args;
+
+/* y[index[n], :] = x[n, :], the indices all different. */
+typedef struct scatter_rows_args {
+    float *y;
+    const float *x;
+    const int32_t *index; /* [N] */
+    int64_t rows, features, y_stride, x_stride;
+} scatter_rows_args;
+
+/* y[n, :] = x[index[n], :] */
+typedef struct gather_rows_args {
+    float *y;
+    const float *x;
+    const int32_t *index; /* [N] */
+    int64_t rows, features, y_stride, x_stride;
+} gather_rows_args;
+
+/* y[p] = x[p], not overlapping. */
+typedef struct copy_rows_args {
+    float *const *y;
+    const float *const *x;
+    int32_t groups;
+    int64_t rows, features, y_stride, x_stride;
+} copy_rows_args;
+
+/* A run of cache rows that hold consecutive positions of one sequence. */
+typedef struct cache_range {
+    int32_t row, count, position;
+} cache_range;
+
+/* Causal grouped-query attention over a row pool. For query row n of sequence b and head h, with
+ * g = h / (H / G), over all rows j of b's ranges whose position p_j <= positions[n] (and, when
+ * window > 0, p_j > positions[n] - window):
+ *     y[n, h, :] = sum_j softmax_j(scale * q[n, h, :] . k[j, g, :]) v[j, g, :]
+ * Rows are summed in the order of the ranges. y must not be q. A query that sees no row gets 0. */
+typedef struct attention_args {
+    float *y;       /* [N, H * D] */
+    const float *q; /* [N, H * D] */
+    const float *k; /* row pool [rows, G * D] */
+    const float *v;
+    const int32_t *q_start;     /* [B + 1]: queries of b are q_start[b] .. q_start[b+1]-1 */
+    const int32_t *range_start; /* [B + 1]: ranges of b are range_start[b] .. range_start[b+1]-1 */
+    const cache_range *ranges;
+    const int32_t *positions; /* [N] */
+    int64_t rows, sequences, heads, kv_heads, head_dim;
+    int64_t y_stride, q_stride, kv_stride;
+    int64_t window;
+    float scale;
+} attention_args;
+
+/* The end of a C2C projector (SPEC section 3), for heads of the receiver:
+ *     y[p][n, g, :] = receiver[p][n, g, :] + s(p, n, g) * x[p][n, g, :]
+ * with s = 1 / (1 + exp(-w[p][n, g])), or 1 where the table w or w[p] is NULL; the receiver's term
+ * is 0 where its table or pointer is NULL. y[p] may be receiver[p]. A closed gate needs no call. */
+typedef struct fuse_mix_args {
+    float *const *y;
+    const float *const *receiver;
+    const float *const *x;
+    const float *const *w; /* [N, kv_heads] */
+    int32_t groups;
+    int64_t rows, kv_heads, head_dim, y_stride, receiver_stride, x_stride, w_stride;
+} fuse_mix_args;
+
+/* ids[n] = the first index of the largest x[n, :] (a NaN never wins; all NaN gives 0). */
+typedef struct argmax_args {
+    int32_t *ids;
+    const float *x;
+    int64_t rows, features, x_stride;
+} argmax_args;
+
+/* Makes the batch tables ready for the next decoding step of B slots of one token each:
+ * ids[b] = next[b], positions[b] += 1, index[b] += 1 and the last range of b grows by one row.
+ * Rows index[b] of one slot must follow each other. */
+typedef struct step_advance_args {
+    int32_t *ids, *positions, *index; /* [B] */
+    cache_range *ranges;
+    const int32_t *range_start; /* [B + 1] */
+    const int32_t *next;        /* [B] */
+    int64_t sequences;
+} step_advance_args;
+
+typedef struct op_info {
+    const char *name;
+    size_t args_size;
+    int tables;           /* leading pointer-table fields of the arguments */
+    size_t groups_offset; /* of int32_t groups; 0 when tables is 0 */
+} op_info;
+
+extern const op_info op_infos[OP_COUNT];
+
+/* ---- Backends ----------------------------------------------------------------------------- */
+
+typedef struct backend backend;
+
+typedef struct backend_class {
+    const char *name;
+    void (*close)(backend *b);
+    c2c_status (*alloc)(backend *b, void **memory, size_t bytes, c2c_error *error);
+    void (*release)(backend *b, void *memory);
+    c2c_status (*import)(backend *b, const void **memory, const void *host, size_t bytes,
+                         c2c_error *error);
+    void (*release_import)(backend *b, const void *memory);
+    c2c_status (*reserve)(backend *b, size_t features, c2c_error *error);
+    void (*run)(backend *b, op_kind kind, const void *args);
+    void (*upload)(backend *b, void *memory, const void *host, size_t bytes);
+    void (*download)(backend *b, void *host, const void *memory, size_t bytes);
+    void (*sync)(backend *b);
+} backend_class;
+
+/* The first field of every backend's own struct. */
+struct backend {
+    const backend_class *class;
+};
+
+/* The CPU backend; threads >= 1. */
+c2c_status backend_cpu_open(backend **b, int threads, c2c_error *error);
+
+/* The test backend: queues ops until a download or sync, and keeps its memory unreadable outside
+ * ops. It computes with a CPU backend of its own. */
+c2c_status backend_queue_open(backend **b, int threads, c2c_error *error);
+
+/* Waits for queued ops; NULL is fine. */
+void backend_close(backend *b);
+
+/* Zeroed memory, aligned to 64, that costs nothing until it is touched. Release it with
+ * backend_release (NULL is fine). */
+c2c_status backend_alloc(backend *b, void **memory, size_t bytes, c2c_error *error);
+void backend_release(backend *b, void *memory);
+
+/* Host bytes as backend memory, read-only: the bytes themselves on the CPU, a copy elsewhere. The
+ * host bytes must live until backend_release_import (NULL is fine). */
+c2c_status backend_import(backend *b, const void **memory, const void *host, size_t bytes,
+                          c2c_error *error);
+void backend_release_import(backend *b, const void *memory);
+
+/* Says that ops will see rows of up to `features` elements; before the first op that does. */
+c2c_status backend_reserve(backend *b, size_t features, c2c_error *error);
+
+void backend_run(backend *b, op_kind kind, const void *args);
+void backend_upload(backend *b, void *memory, const void *host, size_t bytes);
+void backend_download(backend *b, void *host, const void *memory, size_t bytes);
+void backend_sync(backend *b);
+
+/* The public engine owns one backend. Tests give it the queue backend. */
+struct c2c_engine {
+    backend *backend;
+};
+
+/* Takes ownership of `b`, which is closed when this fails. */
+c2c_status engine_adopt(c2c_engine **engine, backend *b, c2c_error *error);
+
+/* op_linear(b, &(linear_args){...}) and so on: backend_run with the arguments' type checked. */
+#define X(name, tables)                                                                            \
+    static inline void op_##name(backend *b, const name##_args *args) {                            \
+        backend_run(b, OP_##name, args);                                                           \
+    }
+OP_LIST(X)
+#undef X
+
+#endif

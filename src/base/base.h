@@ -1,0 +1,175 @@
+/* base.h - what every room stands on: status and errors, checked sizes, byte buffers, arenas,
+ * tensors as views, number formats, the thread pool and a few facts about the machine. */
+#ifndef C2C_BASE_H
+#define C2C_BASE_H
+
+#include "c2c.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+/* ---- Errors (error.c) --------------------------------------------------------------------- */
+
+#define C2C_PRINTF(string, first) __attribute__((format(printf, string, first)))
+
+/* Fills *error (may be NULL) and returns `code`, so that a failing line reads
+ * `return error_set(error, C2C_STATUS_IO, "%s: cannot read", path);` */
+c2c_status error_set(c2c_error *error, c2c_status code, const char *format, ...) C2C_PRINTF(3, 4);
+
+/* "out of memory: could not get N bytes for WHAT" */
+c2c_status error_memory(c2c_error *error, size_t bytes, const char *what);
+
+/* Puts "CONTEXT: " before the message, for a caller that knows the file or key. */
+void error_prefix(c2c_error *error, const char *format, ...) C2C_PRINTF(2, 3);
+
+/* A broken invariant of this program, never a judgement on input. Always on. */
+#define C2C_ASSERT(condition)                                                                      \
+    ((condition) ? (void)0 : assert_failed(#condition, __FILE__, __LINE__))
+_Noreturn void assert_failed(const char *condition, const char *file, int line);
+
+/* ---- Checked sizes ------------------------------------------------------------------------ */
+
+/* *product = a * b (or *sum = a + b); false when it does not fit. */
+static inline bool size_mul(size_t a, size_t b, size_t *product) {
+    return !__builtin_mul_overflow(a, b, product);
+}
+static inline bool size_add(size_t a, size_t b, size_t *sum) {
+    return !__builtin_add_overflow(a, b, sum);
+}
+static inline int64_t min_i64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static inline int64_t max_i64(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+/* ---- Byte buffer (buffer.c) --------------------------------------------------------------- */
+
+/* Growing bytes; zero-initialise. `data` is NUL-terminated whenever it is not NULL. An append that
+ * cannot get memory sets `failed` and drops all later appends: check once at the end. */
+typedef struct buffer {
+    char *data;
+    size_t length;
+    size_t capacity;
+    bool failed;
+} buffer;
+
+void buffer_append(buffer *b, const void *bytes, size_t length);
+void buffer_append_text(buffer *b, const char *text);
+void buffer_append_char(buffer *b, char c);
+void buffer_printf(buffer *b, const char *format, ...) C2C_PRINTF(2, 3);
+void buffer_clear(buffer *b);
+void buffer_free(buffer *b);
+/* Hands the bytes to the caller (free() them) and empties the buffer; NULL if it had failed.
+ * An empty buffer gives an empty text. */
+char *buffer_take(buffer *b, size_t *length);
+
+/* folder + "/" + name, to be freed; NULL when out of memory. */
+char *path_join(const char *folder, const char *name);
+
+/* ---- Arena (arena.c) ---------------------------------------------------------------------- */
+
+/* Memory given out in pieces and freed at once. */
+typedef struct arena arena;
+
+arena *arena_new(size_t first_block); /* NULL when out of memory */
+void arena_free(arena *a);
+/* `bytes` zeroed bytes aligned to 16, or NULL; never NULL for 0 bytes unless out of memory. */
+void *arena_alloc(arena *a, size_t bytes);
+/* A NUL-terminated copy of `length` bytes. */
+char *arena_copy(arena *a, const char *bytes, size_t length);
+/* Forgets all pieces, keeps the blocks. */
+void arena_reset(arena *a);
+size_t arena_used(const arena *a);
+
+/* ---- Tensors (tensor.c) ------------------------------------------------------------------- */
+
+typedef enum dtype {
+    DTYPE_F32 = 0,
+    DTYPE_F16,
+    DTYPE_BF16,
+    DTYPE_F64,
+    DTYPE_I64,
+    DTYPE_I32,
+    DTYPE_I16,
+    DTYPE_I8,
+    DTYPE_U8,
+    DTYPE_BOOL,
+    DTYPE_COUNT
+} dtype;
+
+size_t dtype_size(dtype type);
+const char *dtype_name(dtype type); /* "f32", "bf16", ... */
+/* f32, f16 or bf16: what weights may be. */
+bool dtype_is_weight(dtype type);
+
+#define TENSOR_MAX_RANK 8
+
+/* A dense row-major view; the owner of `data` is whoever made the view. Rank 0 holds one number. */
+typedef struct tensor {
+    dtype type;
+    int rank;
+    int64_t shape[TENSOR_MAX_RANK];
+    const void *data;
+} tensor;
+
+int64_t tensor_elements(const tensor *t); /* sizes were checked when the view was made */
+size_t tensor_bytes(const tensor *t);
+/* "[3, 4]" into `text`; returns `text`. */
+#define TENSOR_SHAPE_TEXT 192
+const char *tensor_shape_text(const tensor *t, char text[TENSOR_SHAPE_TEXT]);
+/* Element i of an f32, f16 or bf16 tensor as f32. */
+float tensor_get_f32(const tensor *t, int64_t i);
+
+static inline float f32_from_bf16(uint16_t bits) {
+    uint32_t u = (uint32_t)bits << 16;
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+
+/* Round to nearest even; a NaN stays a NaN. */
+static inline uint16_t bf16_from_f32(float value) {
+    uint32_t u;
+    memcpy(&u, &value, sizeof u);
+    if ((u & 0x7fffffffu) > 0x7f800000u)
+        return (uint16_t)((u >> 16) | 0x40);
+    return (uint16_t)((u + 0x7fffu + ((u >> 16) & 1)) >> 16);
+}
+
+float f32_from_f16(uint16_t bits);
+
+/* ---- Threads (threads.c) ------------------------------------------------------------------ */
+
+/* A pool of `threads` workers, the caller included. Workers spin briefly, then sleep. */
+typedef struct thread_pool thread_pool;
+
+/* Part `index` of `count`; `worker` in 0 .. threads-1 names the thread, for its scratch. */
+typedef void (*thread_task)(void *context, int64_t index, int worker);
+
+c2c_status thread_pool_new(thread_pool **pool, int threads, c2c_error *error);
+void thread_pool_free(thread_pool *pool);
+int thread_pool_size(const thread_pool *pool);
+/* Calls task(context, i, worker) once for every i in 0 .. count-1, in any order, and returns when
+ * all are done. Split work by its size, never by the number of threads, so that results do not
+ * depend on it. Callers on several threads take turns. A task must not call this. */
+void thread_pool_run(thread_pool *pool, int64_t count, thread_task task, void *context);
+
+/* ---- The machine (system.c) --------------------------------------------------------------- */
+
+int system_processors(void);           /* that this process may use, >= 1 */
+int64_t system_memory_available(void); /* bytes that can be used without swapping; < 0: unknown */
+double system_seconds(void);           /* a steady clock */
+
+/* A whole file mapped read-only; `data` is NULL for an empty file. */
+typedef struct file_map {
+    const uint8_t *data;
+    size_t size;
+} file_map;
+
+c2c_status file_map_open(file_map *map, const char *path, c2c_error *error);
+void file_map_close(file_map *map);
+bool file_exists(const char *path); /* a regular file */
+bool folder_exists(const char *path);
+
+#endif

@@ -1,0 +1,113 @@
+/* system.c - facts about the machine, and files as mapped bytes. */
+#define _GNU_SOURCE
+#include "base/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+int system_processors(void) {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        return CPU_COUNT(&set);
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (int)n : 1;
+}
+
+/* The number behind `key` in a file of "key number" lines; -1 when it is not there. An empty key
+ * reads a file that holds the number alone. */
+static int64_t number_in_file(const char *path, const char *key) {
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return -1;
+    char line[256];
+    int64_t found = -1;
+    while (found < 0 && fgets(line, sizeof line, file)) {
+        if (strncmp(line, key, strlen(key)) != 0)
+            continue;
+        char *end;
+        const char *start = line + strlen(key);
+        long long value = strtoll(start, &end, 10);
+        if (end != start && value >= 0)
+            found = value;
+    }
+    fclose(file);
+    return found;
+}
+
+int64_t system_memory_available(void) {
+    int64_t available = number_in_file("/proc/meminfo", "MemAvailable:");
+    if (available < 0)
+        return -1;
+    available *= 1024;
+    /* A container may allow less than the machine has. */
+    int64_t limit = number_in_file("/sys/fs/cgroup/memory.max", "");
+    int64_t used = number_in_file("/sys/fs/cgroup/memory.current", "");
+    if (limit >= 0 && used >= 0)
+        available = min_i64(available, max_i64(limit - used, 0));
+    return available;
+}
+
+double system_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static c2c_status system_error(c2c_error *error, const char *path, const char *what) {
+    int code = errno;
+    c2c_status status = code == ENOENT || code == ENOTDIR ? C2C_STATUS_NOT_FOUND : C2C_STATUS_IO;
+    return error_set(error, status, "%s: cannot %s: %s", path, what, strerror(code));
+}
+
+c2c_status file_map_open(file_map *map, const char *path, c2c_error *error) {
+    *map = (file_map){0};
+    c2c_status status = C2C_STATUS_OK;
+    /* Not to wait for ever where someone put a pipe in place of a file. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return system_error(error, path, "open");
+    struct stat info;
+    if (fstat(fd, &info) != 0) {
+        status = system_error(error, path, "read");
+        goto done;
+    }
+    if (!S_ISREG(info.st_mode)) {
+        status = error_set(error, C2C_STATUS_IO, "%s: expected a file, found %s", path,
+                           S_ISDIR(info.st_mode) ? "a folder" : "something else");
+        goto done;
+    }
+    if (info.st_size == 0)
+        goto done;
+    void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (data == MAP_FAILED) {
+        status = system_error(error, path, "map");
+        goto done;
+    }
+    *map = (file_map){.data = data, .size = (size_t)info.st_size};
+done:
+    close(fd);
+    return status;
+}
+
+void file_map_close(file_map *map) {
+    if (map->data)
+        munmap((void *)map->data, map->size);
+    *map = (file_map){0};
+}
+
+bool file_exists(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
+bool folder_exists(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}

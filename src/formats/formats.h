@@ -1,0 +1,109 @@
+/* formats.h - files as checked data: JSON documents, and tensor files (safetensors, .pt) as named
+ * views of mapped bytes. Nothing here knows what a model or a projector is. */
+#ifndef C2C_FORMATS_H
+#define C2C_FORMATS_H
+
+#include "base/base.h"
+
+/* ---- JSON (json.c, json_write.c) ---------------------------------------------------------- */
+
+typedef enum json_type {
+    JSON_NULL = 0,
+    JSON_BOOL,
+    JSON_INTEGER, /* a number without fraction or exponent that fits in int64_t */
+    JSON_REAL,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
+} json_type;
+
+typedef struct json_value json_value;
+typedef struct json_member json_member;
+
+/* Immutable; lives as long as its document. Strings are valid UTF-8, NUL-terminated, and may hold
+ * NULs inside (use count). Members keep the order of the file; of equal keys the last one counts.
+ */
+struct json_value {
+    json_type type;
+    uint32_t count; /* bytes of a string, items of an array, members of an object */
+    union {
+        bool boolean;
+        int64_t integer;
+        double real;
+        const char *string;
+        const json_value *items;
+        const json_member *members;
+    };
+};
+
+struct json_member {
+    const char *key;
+    uint32_t key_length;
+    json_value value;
+};
+
+typedef struct json_document json_document;
+
+#define JSON_MAX_DEPTH 128
+
+/* `name` (a path) stands in messages. The whole text must be one JSON value; trailing white space
+ * is fine. Messages give line and column. */
+c2c_status json_parse(json_document **document, const char *text, size_t length, const char *name,
+                      c2c_error *error);
+c2c_status json_open(json_document **document, const char *path, c2c_error *error);
+void json_close(json_document *document);
+const json_value *json_root(const json_document *document);
+const char *json_name(const json_document *document);
+
+/* A member of an object; NULL when it is missing or `object` is NULL or not an object. */
+const json_value *json_get(const json_value *object, const char *key);
+const char *json_type_name(json_type type); /* "an object", "a string", ... */
+
+/* Typed members. `where` ("config.json", "config.json: rope_scaling") stands in messages. An absent
+ * member, or a null one, is an error unless `fallback` is given (non-NULL), which is then used. A
+ * member of another type, or out of [low, high], is always an error. */
+c2c_status json_get_integer(const json_value *object, const char *key, const int64_t *fallback,
+                            int64_t low, int64_t high, int64_t *value, const char *where,
+                            c2c_error *error);
+c2c_status json_get_real(const json_value *object, const char *key, const double *fallback,
+                         double *value, const char *where, c2c_error *error);
+c2c_status json_get_bool(const json_value *object, const char *key, const bool *fallback,
+                         bool *value, const char *where, c2c_error *error);
+/* *value is valid while the document is open; `fallback` itself is returned when used. */
+c2c_status json_get_string(const json_value *object, const char *key, const char *const *fallback,
+                           const char **value, const char *where, c2c_error *error);
+
+/* Appends `text` as a JSON string with quotes, escaped; bytes that are not UTF-8 become U+FFFD. */
+void json_write_string(buffer *out, const char *text, size_t length);
+
+/* ---- UTF-8 (utf8.c) ----------------------------------------------------------------------- */
+
+/* The bytes at the start of `text` that are valid UTF-8 (no surrogates, no overlong forms). */
+size_t utf8_valid_prefix(const char *text, size_t length);
+
+/* ---- Tensor files (tensor_file.c; safetensors.c, zip.c, pickle.c, pt.c) ------------------- */
+
+typedef struct named_tensor {
+    const char *name;
+    tensor view;      /* of mapped bytes, aligned to its element size */
+    const char *path; /* the file it is in */
+} named_tensor;
+
+/* One or several mapped files. Names are unique, sizes and offsets checked, nothing overlaps
+ * (safetensors) and every byte view lies inside its file. */
+typedef struct tensor_file tensor_file;
+
+/* A safetensors file or a PyTorch .pt file, told apart by content. */
+c2c_status tensor_file_open(tensor_file **file, const char *path, c2c_error *error);
+
+/* A model folder's weights: model.safetensors, or the shards that model.safetensors.index.json
+ * names (plain file names in the same folder). */
+c2c_status tensor_folder_open(tensor_file **file, const char *folder, c2c_error *error);
+void tensor_file_close(tensor_file *file);
+
+const char *tensor_file_path(const tensor_file *file);
+size_t tensor_file_count(const tensor_file *file);
+const named_tensor *tensor_file_at(const tensor_file *file, size_t i); /* in order of name */
+const named_tensor *tensor_file_find(const tensor_file *file, const char *name); /* or NULL */
+
+#endif

@@ -1,0 +1,81 @@
+/* tokenizer.h - text to ids and back (tokenizer.json), and chats to text (Jinja templates). */
+#ifndef C2C_TOKENIZER_H
+#define C2C_TOKENIZER_H
+
+#include "formats/formats.h"
+
+/* ---- Tokenizer ---------------------------------------------------------------------------- */
+
+/* Immutable after opening; any number of threads may use it. */
+typedef struct tokenizer tokenizer;
+
+/* `folder`/tokenizer.json. Components that this build does not know are refused by name. */
+c2c_status tokenizer_open(tokenizer **t, const char *folder, c2c_error *error);
+void tokenizer_close(tokenizer *t);
+
+/* One token of an encoding; offsets count characters (code points) of the input text. */
+typedef struct token {
+    int32_t id;
+    int32_t start, end;
+} token;
+
+typedef struct token_list {
+    token *items;
+    size_t count, capacity;
+} token_list; /* zero-initialise; token_list_free */
+
+void token_list_free(token_list *list);
+
+/* Appends the tokens of `text` (valid UTF-8, else C2C_STATUS_INVALID_ARGUMENT with the byte's
+ * place). add_special: as the post-processor says; special tokens written in the text are always
+ * recognised. Tokens that the post-processor adds have offsets (0, 0). */
+c2c_status tokenizer_encode(const tokenizer *t, const char *text, size_t length, bool add_special,
+                            token_list *out, c2c_error *error);
+
+/* Appends the text of ids; bytes that are not UTF-8 become U+FFFD as in Hugging Face. An id that
+ * the vocabulary lacks gives nothing (as in Hugging Face: model heads may have more rows). */
+c2c_status tokenizer_decode(const tokenizer *t, const int32_t *ids, size_t count, bool skip_special,
+                            buffer *out, c2c_error *error);
+
+size_t tokenizer_vocabulary_size(const tokenizer *t); /* largest id + 1 */
+/* The id of a token's exact text, added tokens included; -1 when there is none. */
+int32_t tokenizer_find(const tokenizer *t, const char *text, size_t length);
+bool tokenizer_is_special(const tokenizer *t, int32_t id);
+
+/* Decoding token by token: the chunks joined equal tokenizer_decode of all ids. */
+typedef struct text_stream {
+    const tokenizer *tokenizer;
+    bool skip_special;
+    buffer pending; /* bytes that do not yet make a whole character */
+} text_stream;
+
+void text_stream_init(text_stream *s, const tokenizer *t, bool skip_special);
+/* Appends the whole characters that `id` completed; special tokens and half characters give none.
+ */
+c2c_status text_stream_push(text_stream *s, int32_t id, buffer *out, c2c_error *error);
+/* Appends what a cut-off character leaves (U+FFFD). */
+c2c_status text_stream_finish(text_stream *s, buffer *out, c2c_error *error);
+void text_stream_deinit(text_stream *s);
+
+/* ---- Chat templates ----------------------------------------------------------------------- */
+
+typedef struct chat_template chat_template;
+
+/* `override` (a path) if not NULL; else chat_template.jinja, chat_template.json, or
+ * tokenizer_config.json in `folder`, in this order. Without any, or without the key in it,
+ * *t is a template whose rendering says where it was looked for. Special token texts (bos_token
+ * ...) come from tokenizer_config.json. */
+c2c_status chat_template_open(chat_template **t, const char *folder, const char *override,
+                              c2c_error *error);
+/* The same from a text; `tokenizer_config` may be NULL. For tests and fuzzing. */
+c2c_status chat_template_parse(chat_template **t, const char *source, size_t length,
+                               const char *name, const json_value *tokenizer_config,
+                               c2c_error *error);
+void chat_template_close(chat_template *t);
+
+/* Renders `messages`, a JSON array of objects, as transformers' apply_chat_template does
+ * (trim_blocks, lstrip_blocks, loop controls). Immutable template: threads may share it. */
+c2c_status chat_template_render(const chat_template *t, const json_value *messages,
+                                const c2c_chat_options *options, buffer *out, c2c_error *error);
+
+#endif
