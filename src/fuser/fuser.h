@@ -1,0 +1,159 @@
+/* fuser.h - projectors and their registry, layer maps, and fusing a section: the sharer's cache
+ * rows and the receiver's become new rows of the receiver. */
+#ifndef C2C_FUSER_H
+#define C2C_FUSER_H
+
+#include "model/model.h"
+
+/* ---- Projectors (projector.c: registry and files; one more file per kind) ----------------- */
+
+typedef enum branch { BRANCH_KEY = 0, BRANCH_VALUE, BRANCH_COUNT } branch;
+
+typedef struct projector_kind projector_kind;
+
+/* Sizes of one projector: those of the two caches, and its own from init_args. Projectors of equal
+ * specs and dtypes run as one grouped call. */
+typedef struct projector_spec {
+    const projector_kind *kind;
+    int sharer_heads, sharer_dim; /* kv heads and head dim */
+    int receiver_heads, receiver_dim;
+    int64_t hidden, intermediate;
+    int num_layers;
+} projector_spec;
+
+#define PROJECTOR_MAX_SLOTS 128
+
+/* One tensor that each branch of a projector has; in the file it is "key_NAME" and "value_NAME". */
+typedef struct projector_slot {
+    char name[64];
+    int rank;
+    int64_t shape[2];
+} projector_slot;
+
+typedef struct projector_slots {
+    projector_slot items[PROJECTOR_MAX_SLOTS];
+    int count;
+} projector_slots;
+
+/* P networks of equal spec and dtypes: for each slot a table of P weights in backend memory. A
+ * network is one branch of one mapped receiver layer. */
+typedef struct projector_stack {
+    projector_spec spec;
+    int32_t groups; /* P */
+    int slot_count;
+    int *layers;        /* [P] receiver layer */
+    int *sharer_layers; /* [P] */
+    branch *branches;   /* [P] */
+    dtype types[PROJECTOR_MAX_SLOTS];
+    const void **tables[PROJECTOR_MAX_SLOTS]; /* [P] each */
+} projector_stack;
+
+/* One grouped call on N rows: tables of P pointers to the first row. */
+typedef struct projector_call {
+    backend *backend;
+    linear_math math;
+    const float *const *sharer;   /* rows of Hs * Ds */
+    const float *const *receiver; /* rows of Ht * Dt */
+    float *const *out;            /* rows of Ht * Dt; may be the receiver's own rows */
+    int64_t rows;
+    float *scratch; /* backend memory: kind->scratch(spec) * rows * P floats */
+} projector_call;
+
+/* A kind is one file and one line in the table of projector.c. */
+struct projector_kind {
+    const char *name; /* "class" in projector_<i>.json, "type" in recipes */
+    bool gated;       /* each branch has a scalar "<branch>_gate_logit"; closed ones never run */
+    /* Reads the kind's own keys of init_args into spec; heads and dims are there already. */
+    c2c_status (*configure)(projector_spec *spec, const json_value *init_args, const char *where,
+                            c2c_error *error);
+    /* Lists the tensors of one branch, gate_logit aside. */
+    void (*slots)(const projector_spec *spec, projector_slots *slots);
+    /* Floats of scratch that one row of one network needs. */
+    int64_t (*scratch)(const projector_spec *spec);
+    /* out = projector(sharer, receiver) with open gates, for inference. */
+    void (*forward)(const projector_stack *stack, const projector_call *call);
+};
+
+extern const projector_kind c2c_projector_kind; /* c2c_projector.c */
+
+/* Appends a slot of rank 1 ([rows], columns 0) or 2; `name` is a printf format. */
+void projector_slot_add(projector_slots *slots, int64_t rows, int64_t columns, const char *name,
+                        ...) C2C_PRINTF(4, 5);
+
+/* One projector_<i> as it lies on disk. */
+typedef struct projector {
+    projector_spec spec;
+    tensor_file *tensors;
+    int slot_count;
+    dtype types[PROJECTOR_MAX_SLOTS];   /* the same in both branches */
+    const void **weights[BRANCH_COUNT]; /* [slot_count] backend memory */
+    float gate_logits[BRANCH_COUNT];    /* > 0: open; 1 where there are no gates */
+    int64_t parameters, weight_bytes;
+} projector;
+
+/* Opens `folder`/projector_<index>.json and its tensors (.safetensors, else .pt), checks every
+ * tensor against the spec and imports it. */
+c2c_status projector_open(projector *p, backend *b, const char *folder, int index,
+                          c2c_error *error);
+void projector_close(projector *p, backend *b);
+
+/* ---- Layer maps (layer_map.c) ------------------------------------------------------------- */
+
+/* What a receiver layer reads: the first pair of its list in projector_config.json. */
+typedef struct layer_link {
+    int sharer_layer; /* -1: the layer is not mapped */
+    int projector;
+} layer_link;
+
+typedef struct layer_map {
+    layer_link *links; /* [layers] by receiver layer; layers = highest mapped one + 1 */
+    int layers;
+    int projectors; /* highest projector index mentioned, + 1 */
+} layer_map;
+
+/* Reads projector_config.json; models are checked by the caller. */
+c2c_status layer_map_parse(layer_map *map, const json_document *document, c2c_error *error);
+void layer_map_deinit(layer_map *map);
+
+/* ---- Fuser (fuser.c, stack.c) ------------------------------------------------------------- */
+
+struct c2c_fuser {
+    backend *backend;
+    char *folder; /* the one that holds projector_config.json */
+    layer_map map;
+    projector *projectors;
+    int projector_count;
+    projector_stack *stacks;
+    int stack_count;
+    int sharer_layers; /* layers of the sharer up to the last one that is mapped */
+    const c2c_model *receiver, *sharer;
+    int64_t parameters, weight_bytes;
+};
+
+/* Opens a fuser's files without any model: for inspecting. Stacks are there only after
+ * c2c_fuser_open. */
+c2c_status fuser_open_files(c2c_fuser **fuser, backend *b, const char *folder, c2c_error *error);
+
+/* Sorts the open branches of the mapped layers into stacks of equal networks (stack.c). */
+c2c_status fuser_stacks_build(c2c_fuser *fuser, c2c_error *error);
+void fuser_stacks_free(c2c_fuser *fuser);
+
+/* ---- Fusing (fuse.c) ---------------------------------------------------------------------- */
+
+typedef struct fuse_scratch {
+    backend *backend;
+    float *memory;                    /* backend memory for one grouped call */
+    const float **sharer, **receiver; /* host tables [largest P] */
+    float **out;
+} fuse_scratch;
+
+c2c_status fuse_scratch_init(fuse_scratch *scratch, const c2c_fuser *fuser, c2c_error *error);
+void fuse_scratch_deinit(fuse_scratch *scratch);
+
+/* Fuses `rows` tokens whose receiver rows start at receiver_row and whose sharer rows start at
+ * sharer_row. The result overwrites the receiver's rows; layers that are not mapped, and branches
+ * whose gate is closed, keep their own. */
+void fuser_apply(const c2c_fuser *fuser, fuse_scratch *scratch, const kv_cache *receiver,
+                 int64_t receiver_row, const kv_cache *sharer, int64_t sharer_row, int64_t rows);
+
+#endif

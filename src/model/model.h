@@ -1,0 +1,141 @@
+/* model.h - decoder-only language models: configuration, weights, the KV cache and the forward
+ * pass. A model folder is opened here with everything in it; what a prompt is, sessions decide. */
+#ifndef C2C_MODEL_H
+#define C2C_MODEL_H
+
+#include "backend/backend.h"
+#include "tokenizer/tokenizer.h"
+
+/* ---- Configuration (config.c) ------------------------------------------------------------- */
+
+/* What sets one family of decoders apart from the others; a row of the table in config.c. */
+typedef struct model_family {
+    const char *model_type;   /* of config.json */
+    bool qk_norm;             /* RMSNorm over head_dim on queries and keys, before RoPE */
+    bool qkv_bias;            /* q, k, v have biases whatever the config says */
+    bool attention_bias_key;  /* "attention_bias": true gives q, k, v and o biases */
+    int64_t default_head_dim; /* where the config has none; 0: embedding / heads */
+} model_family;
+
+#define MODEL_MAX_EOS 32
+
+typedef struct model_config {
+    const model_family *family;
+    int layers, heads, kv_heads, head_dim;
+    int64_t embedding, feed_forward, vocabulary, context;
+    float norm_epsilon;
+    double rope_theta;
+    bool tied; /* the head is the embedding matrix */
+    bool qkv_bias, output_bias;
+    int32_t eos_ids[MODEL_MAX_EOS]; /* generation_config.json's, else config.json's */
+    int eos_count;
+} model_config;
+
+/* Reads `folder`/config.json (as transformers 4 or 5 writes it) and generation_config.json. */
+c2c_status model_config_open(model_config *config, const char *folder, c2c_error *error);
+/* The same from parsed documents; `generation` may be NULL. For tests and fuzzing. */
+c2c_status model_config_parse(model_config *config, const json_document *document,
+                              const json_document *generation, c2c_error *error);
+bool model_config_is_eos(const model_config *config, int32_t id);
+/* Bytes of the keys and values of one token in all layers. */
+int64_t model_cache_row_bytes(const model_config *config);
+
+/* ---- Model (model.c, weights.c) ----------------------------------------------------------- */
+
+/* A weight in backend memory, in its file's dtype. */
+typedef struct weight {
+    const void *data; /* NULL: the model has none here */
+    dtype type;
+} weight;
+
+typedef struct layer_weights {
+    weight input_norm, post_norm;          /* [E] */
+    weight q, k, v, o;                     /* [H*D, E] [G*D, E] [G*D, E] [E, H*D] */
+    weight q_bias, k_bias, v_bias, o_bias; /* [H*D] [G*D] [G*D] [E] */
+    weight q_norm, k_norm;                 /* [D] */
+    weight gate, up, down;                 /* [F, E] [F, E] [E, F] */
+} layer_weights;
+
+struct c2c_model {
+    backend *backend;
+    char *folder;
+    model_config config;
+    linear_math math;
+    tensor_file *files;
+    tokenizer *tokenizer;
+    chat_template *chat_template;
+    weight embedding, final_norm, head; /* [V, E] [E] [V, E] */
+    layer_weights *layers;
+    float *inverse_frequency; /* [D / 2], backend memory */
+    int64_t parameters, weight_bytes;
+};
+
+/* Finds every weight of the config in model->files, checks shapes and imports them (weights.c). */
+c2c_status model_weights_bind(c2c_model *model, c2c_error *error);
+void model_weights_release(c2c_model *model);
+
+/* ---- KV cache (cache.c) ------------------------------------------------------------------- */
+
+/* A row pool: for each layer one K and one V base, rows token-major [row][G * D], f32. Which rows
+ * belong to whom, the owner of the cache decides. */
+typedef struct kv_cache {
+    backend *backend;
+    int layers;
+    int64_t rows, features;
+    float *memory; /* [layers][2][rows][features], committed when touched */
+} kv_cache;
+
+c2c_status kv_cache_init(kv_cache *cache, backend *b, const model_config *config, int64_t rows,
+                         c2c_error *error);
+void kv_cache_deinit(kv_cache *cache);
+
+static inline float *kv_cache_keys(const kv_cache *cache, int layer) {
+    return cache->memory + (int64_t)layer * 2 * cache->rows * cache->features;
+}
+static inline float *kv_cache_values(const kv_cache *cache, int layer) {
+    return kv_cache_keys(cache, layer) + cache->rows * cache->features;
+}
+
+/* ---- Forward pass (decoder.c) ------------------------------------------------------------- */
+
+/* The tokens of one forward pass, and for each sequence where its cache rows are, the new rows
+ * included. All pointers are backend memory, so that a decoding step can advance them there. */
+typedef struct decoder_batch {
+    backend *backend;
+    int64_t rows;                     /* N new tokens of all sequences */
+    int64_t sequences;                /* B */
+    int32_t *ids, *positions, *index; /* [N]; index: the cache row of each new token */
+    int32_t *q_start, *range_start;   /* [B + 1] */
+    cache_range *ranges;
+} decoder_batch;
+
+/* Room for `rows` tokens of `sequences` sequences that consist of `ranges` ranges. */
+c2c_status decoder_batch_init(decoder_batch *batch, backend *b, int64_t rows, int64_t sequences,
+                              int64_t ranges, c2c_error *error);
+void decoder_batch_deinit(decoder_batch *batch);
+
+/* Activations of one forward pass of up to `rows` tokens, in backend memory. */
+typedef struct decoder_scratch {
+    backend *backend;
+    float *memory;
+    float *x, *normed;            /* [N, E]; x is the residual stream */
+    float *q, *k, *v, *attention; /* [N, H*D] [N, G*D] [N, G*D] [N, H*D] */
+    float *gate, *up;             /* [N, F] */
+    float *rope;                  /* [N, D] */
+} decoder_scratch;
+
+c2c_status decoder_scratch_init(decoder_scratch *scratch, const c2c_model *model, int64_t rows,
+                                c2c_error *error);
+void decoder_scratch_deinit(decoder_scratch *scratch);
+
+/* Runs the batch's tokens through the first `layers` layers and writes their keys and values into
+ * the cache. With cache_only the last of these layers stops there; otherwise scratch->x holds its
+ * output (not yet normalised). */
+void decoder_forward(const c2c_model *model, decoder_scratch *scratch, const kv_cache *cache,
+                     const decoder_batch *batch, int layers, bool cache_only);
+
+/* logits[n, :] = head(norm(scratch->x[first + n, :])) for n in 0 .. rows-1; logits [rows, V]. */
+void decoder_logits(const c2c_model *model, decoder_scratch *scratch, float *logits, int64_t first,
+                    int64_t rows);
+
+#endif
