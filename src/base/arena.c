@@ -1,9 +1,11 @@
-/* arena.c - memory given out in pieces and freed at once; blocks double in size. */
+/* arena.c - memory given out in pieces and freed at once; blocks double in size up to a limit, so
+ * that one large piece does not make every later block large. */
 #include "base/base.h"
 
 #include <stdlib.h>
 
-#define ALIGNMENT 16
+#define ALIGNMENT    16
+#define LARGEST_STEP ((size_t)1 << 20)
 
 typedef struct block {
     struct block *next;
@@ -33,7 +35,7 @@ arena *arena_new(size_t first_block) {
         return NULL;
     size_t size = first_block < 256 ? 256 : first_block;
     a->first = a->current = block_new(size);
-    a->next_size = size > SIZE_MAX / 2 ? size : size * 2;
+    a->next_size = size < LARGEST_STEP / 2 ? size * 2 : LARGEST_STEP;
     if (!a->first) {
         free(a);
         return NULL;
@@ -63,7 +65,7 @@ static bool next_block(arena *a, size_t size) {
     block *b = block_new(wanted);
     if (!b)
         return false;
-    a->next_size = wanted > SIZE_MAX / 2 ? wanted : wanted * 2;
+    a->next_size = a->next_size < LARGEST_STEP / 2 ? a->next_size * 2 : LARGEST_STEP;
     a->current->next = b;
     a->current = b;
     return true;

@@ -13,7 +13,9 @@
 #define C2C_PRINTF(string, first) __attribute__((format(printf, string, first)))
 
 /* Fills *error (may be NULL) and returns `code`, so that a failing line reads
- * `return error_set(error, C2C_STATUS_IO, "%s: cannot read", path);` */
+ * `return error_set(error, C2C_STATUS_IO, "%s: cannot read", path);`
+ * The message becomes one line of valid UTF-8 whatever the arguments hold; what is too long ends
+ * with "...". The old message may be an argument. */
 c2c_status error_set(c2c_error *error, c2c_status code, const char *format, ...) C2C_PRINTF(3, 4);
 
 /* "out of memory: could not get N bytes for WHAT" */
@@ -46,7 +48,8 @@ static inline int64_t max_i64(int64_t a, int64_t b) {
 /* ---- Byte buffer (buffer.c) --------------------------------------------------------------- */
 
 /* Growing bytes; zero-initialise. `data` is NUL-terminated whenever it is not NULL. An append that
- * cannot get memory sets `failed` and drops all later appends: check once at the end. */
+ * cannot get memory sets `failed` and drops all later appends: check once at the end. What is
+ * appended must not lie in the buffer itself. */
 typedef struct buffer {
     char *data;
     size_t length;
@@ -141,7 +144,8 @@ float f32_from_f16(uint16_t bits);
 
 /* ---- Threads (threads.c) ------------------------------------------------------------------ */
 
-/* A pool of `threads` workers, the caller included. Workers spin briefly, then sleep. */
+/* A pool of `threads` >= 1 workers, the caller included. Workers spin briefly, then sleep; a job
+ * never waits for one that sleeps. They take no signals. */
 typedef struct thread_pool thread_pool;
 
 /* Part `index` of `count`; `worker` in 0 .. threads-1 names the thread, for its scratch. */
@@ -157,7 +161,7 @@ void thread_pool_run(thread_pool *pool, int64_t count, thread_task task, void *c
 
 /* ---- The machine (system.c) --------------------------------------------------------------- */
 
-int system_processors(void);           /* that this process may use, >= 1 */
+int system_processors(void);           /* that this process may use, >= 1; heeds containers */
 int64_t system_memory_available(void); /* bytes that can be used without swapping; < 0: unknown */
 double system_seconds(void);           /* a steady clock */
 

@@ -27,22 +27,57 @@ void c2c_free(void *memory) {
     free(memory);
 }
 
-/* A message is one line of valid text whatever bytes a hostile file put into it. */
-static void make_printable(char *text) {
-    for (unsigned char *c = (unsigned char *)text; *c; c++)
-        if (*c < 0x20 || *c == 0x7f)
-            *c = ' ';
+/* Bytes of the whole character at `c` that may stand in a message, or 0: control characters and
+ * what is not UTF-8 may not. */
+static size_t printable_length(const unsigned char *c) {
+    if (c[0] < 0x80)
+        return c[0] >= 0x20 && c[0] != 0x7f;
+    size_t n = c[0] >= 0xf0 ? 4 : c[0] >= 0xe0 ? 3 : 2;
+    if (c[0] < 0xc2 || c[0] > 0xf4)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((c[i] & 0xc0) != 0x80) /* the NUL at the end, too */
+            return 0;
+    /* C1 controls, forms that are too long, surrogates, and what lies beyond U+10FFFF. */
+    bool bad = (c[0] == 0xc2 && c[1] < 0xa0) || (c[0] == 0xe0 && c[1] < 0xa0) ||
+               (c[0] == 0xed && c[1] > 0x9f) || (c[0] == 0xf0 && c[1] < 0x90) ||
+               (c[0] == 0xf4 && c[1] > 0x8f);
+    return bad ? 0 : n;
+}
+
+/* A message is one line of valid text whatever bytes a hostile file put into it, and says so where
+ * it had to be cut. */
+static void message_finish(c2c_error *error, bool cut) {
+    unsigned char *c = (unsigned char *)error->message;
+    if (cut) {
+        size_t end = sizeof error->message - 1 - 3;
+        while (end > 0 && (c[end] & 0xc0) == 0x80)
+            end--; /* not in the middle of a character */
+        memcpy(c + end, "...", 4);
+    }
+    for (size_t n; *c; c += n) {
+        n = printable_length(c);
+        if (n == 0) {
+            *c = *c < 0x80 ? ' ' : '?';
+            n = 1;
+        }
+    }
 }
 
 c2c_status error_set(c2c_error *error, c2c_status code, const char *format, ...) {
     if (!error)
         return code;
-    error->code = code;
+    /* The old message may be one of the arguments. */
+    char text[sizeof error->message];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(error->message, sizeof error->message, format, arguments);
+    int n = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    make_printable(error->message);
+    error->code = code;
+    if (n < 0)
+        text[0] = 0;
+    memcpy(error->message, text, strlen(text) + 1);
+    message_finish(error, n >= (int)sizeof text);
     return code;
 }
 
@@ -54,15 +89,14 @@ c2c_status error_memory(c2c_error *error, size_t bytes, const char *what) {
 void error_prefix(c2c_error *error, const char *format, ...) {
     if (!error)
         return;
-    char old[sizeof error->message];
-    memcpy(old, error->message, sizeof old);
+    char text[sizeof error->message];
     va_list arguments;
     va_start(arguments, format);
-    int n = vsnprintf(error->message, sizeof error->message, format, arguments);
+    int n = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    if (n >= 0 && (size_t)n < sizeof error->message)
-        snprintf(error->message + n, sizeof error->message - (size_t)n, ": %s", old);
-    make_printable(error->message);
+    if (n < 0)
+        return;
+    error_set(error, error->code, "%s: %s", text, error->message);
 }
 
 _Noreturn void assert_failed(const char *condition, const char *file, int line) {

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,16 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-int system_processors(void) {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
-        return CPU_COUNT(&set);
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 ? (int)n : 1;
-}
-
-/* The number behind `key` in a file of "key number" lines; -1 when it is not there. An empty key
- * reads a file that holds the number alone. */
+/* The number behind `key` in a file of "key number" lines; -1 when it is not there, or is a word
+ * ("max"). An empty key reads a file that holds the number alone. */
 static int64_t number_in_file(const char *path, const char *key) {
     FILE *file = fopen(path, "re");
     if (!file)
@@ -33,24 +26,57 @@ static int64_t number_in_file(const char *path, const char *key) {
             continue;
         char *end;
         const char *start = line + strlen(key);
+        errno = 0;
         long long value = strtoll(start, &end, 10);
-        if (end != start && value >= 0)
+        if (end != start && value >= 0 && errno == 0)
             found = value;
     }
     fclose(file);
     return found;
 }
 
+/* A container may be given less processor time than the machine has processors: "quota period". */
+static int processors_of_container(void) {
+    char line[64] = "";
+    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
+    if (!file)
+        return INT_MAX;
+    long long quota = 0, period = 0;
+    if (!fgets(line, sizeof line, file) || sscanf(line, "%lld %lld", &quota, &period) != 2)
+        quota = 0; /* "max" */
+    fclose(file);
+    if (quota <= 0 || period <= 0)
+        return INT_MAX;
+    long long whole = (quota - 1) / period + 1;
+    return whole < INT_MAX ? (int)whole : INT_MAX;
+}
+
+int system_processors(void) {
+    cpu_set_t set;
+    long n = 0;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        n = CPU_COUNT(&set);
+    if (n <= 0) /* more processors than a cpu_set_t holds */
+        n = sysconf(_SC_NPROCESSORS_ONLN);
+    n = min_i64(n, processors_of_container());
+    return n > 0 ? (int)n : 1;
+}
+
 int64_t system_memory_available(void) {
     int64_t available = number_in_file("/proc/meminfo", "MemAvailable:");
-    if (available < 0)
+    if (available < 0 || available > INT64_MAX / 1024)
         return -1;
     available *= 1024;
-    /* A container may allow less than the machine has. */
+    /* A container may allow less than the machine has. Cached files count as used there, but give
+     * way to whoever needs the memory: mapped weights are such files. */
     int64_t limit = number_in_file("/sys/fs/cgroup/memory.max", "");
     int64_t used = number_in_file("/sys/fs/cgroup/memory.current", "");
-    if (limit >= 0 && used >= 0)
-        available = min_i64(available, max_i64(limit - used, 0));
+    if (limit >= 0 && used >= 0) {
+        const char *stat = "/sys/fs/cgroup/memory.stat";
+        used -= max_i64(number_in_file(stat, "inactive_file "), 0);
+        used -= max_i64(number_in_file(stat, "active_file "), 0);
+        available = min_i64(available, max_i64(limit - max_i64(used, 0), 0));
+    }
     return available;
 }
 

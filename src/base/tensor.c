@@ -1,7 +1,6 @@
 /* tensor.c - number formats and dense views; reading elements is for small tensors only. */
 #include "base/base.h"
 
-#include <math.h>
 #include <stdio.h>
 
 static const struct {
@@ -46,17 +45,23 @@ const char *tensor_shape_text(const tensor *t, char text[TENSOR_SHAPE_TEXT]) {
     return text;
 }
 
+/* As the processors do it: every number exactly, NaNs quiet and with their payload. */
 float f32_from_f16(uint16_t bits) {
-    int exponent = bits >> 10 & 0x1f;
-    float fraction = (float)(bits & 0x3ff);
-    float value;
-    if (exponent == 0)
-        value = ldexpf(fraction, -24);
-    else if (exponent == 31)
-        value = fraction == 0 ? INFINITY : NAN;
-    else
-        value = ldexpf(fraction + 1024, exponent - 25);
-    return bits & 0x8000 ? -value : value;
+    uint32_t sign = (uint32_t)(bits & 0x8000) << 16;
+    uint32_t exponent = bits >> 10 & 0x1f, fraction = bits & 0x3ff;
+    uint32_t u;
+    if (exponent == 31) {
+        u = 0x7f800000u | fraction << 13 | (fraction ? 0x400000u : 0);
+    } else if (exponent) {
+        u = (exponent + 127 - 15) << 23 | fraction << 13;
+    } else { /* zero, or a number without the leading one: fraction * 2^-24 */
+        float value = (float)fraction * 0x1p-24f;
+        memcpy(&u, &value, sizeof u);
+    }
+    u |= sign;
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return f;
 }
 
 float tensor_get_f32(const tensor *t, int64_t i) {

@@ -1,14 +1,26 @@
-/* threads.c - the thread pool: one job at a time, parts claimed in order from one counter. */
-#define _GNU_SOURCE
+/* threads.c - the thread pool: one job at a time, parts claimed in order from one counter.
+ *
+ * The caller works on its job like everyone else and would finish it alone, so a worker that still
+ * sleeps, or wakes up late, costs nobody any time. What the caller must know is who is *inside* the
+ * job, that is, who may still read its fields or run one of its parts. `door` says so in one word:
+ * its lowest bit is set while a job is open, and every worker inside adds ENTERED. A worker enters
+ * by adding ENTERED and looks at the bit of the very value it added to: if the door was closed, it
+ * takes the addition back and has touched nothing. The caller closes the door and waits until the
+ * word is zero. All changes of one word stand in one order, so each worker either entered before
+ * the door closed, and is waited for, or did not enter. */
 #include "base/base.h"
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 /* Ops follow each other within microseconds, and waking a sleeper costs more than that. */
 #define SPINS 4000
+
+#define OPEN    1u
+#define ENTERED 2u
 
 typedef struct worker {
     thread_pool *pool;
@@ -21,17 +33,23 @@ struct thread_pool {
     worker *workers; /* threads - 1; the caller is worker 0 */
     int started;
     pthread_mutex_t turn; /* held by the caller whose job runs */
-    pthread_mutex_t lock; /* guards sleeping and waking */
+
+    /* Sleeping. A worker counts itself before it looks at `generation` for the last time, and a
+     * caller changes `generation` before it looks at `sleepers`: one of them sees the other. */
+    pthread_mutex_t lock;
     pthread_cond_t wake;
-    int sleepers;
-    /* The job. `generation` is written last: who sees the new value sees the job. */
+    atomic_int sleepers;
+    atomic_uint generation; /* a new job, or the end */
+    atomic_bool stop;
+
+    /* The job: written while the door is closed and nobody is inside, read inside only. */
     thread_task task;
     void *context;
     int64_t count;
-    atomic_llong next;  /* next part to claim */
-    atomic_int running; /* workers that have not finished with this job */
-    atomic_uint generation;
-    atomic_bool stop;
+
+    /* The two words that everyone writes have cache lines of their own. */
+    _Alignas(64) atomic_uint door;
+    _Alignas(64) atomic_llong next; /* next part to claim */
 };
 
 static inline void cpu_relax(void) {
@@ -43,94 +61,82 @@ static inline void cpu_relax(void) {
 }
 
 static void run_parts(thread_pool *pool, int index) {
+    int64_t count = pool->count;
     for (;;) {
         int64_t part = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        if (part >= pool->count)
+        if (part >= count)
             return;
         pool->task(pool->context, part, index);
     }
 }
 
-/* Returns when the generation is no longer `seen`, or the pool stops. */
-static void wait_for_job(thread_pool *pool, unsigned seen) {
+/* ---- A worker's side ---------------------------------------------------------------------- */
+
+/* Returns the generation once it is no longer `seen`. */
+static unsigned wait_for_job(thread_pool *pool, unsigned seen) {
+    unsigned now;
     for (int i = 0; i < SPINS; i++) {
-        if (atomic_load_explicit(&pool->generation, memory_order_acquire) != seen)
-            return;
+        now = atomic_load_explicit(&pool->generation, memory_order_acquire);
+        if (now != seen)
+            return now;
         cpu_relax();
     }
     pthread_mutex_lock(&pool->lock);
-    pool->sleepers++;
-    while (atomic_load(&pool->generation) == seen)
+    atomic_fetch_add(&pool->sleepers, 1);
+    while ((now = atomic_load(&pool->generation)) == seen)
         pthread_cond_wait(&pool->wake, &pool->lock);
-    pool->sleepers--;
+    atomic_fetch_sub(&pool->sleepers, 1);
     pthread_mutex_unlock(&pool->lock);
+    return now;
 }
 
 static void *worker_main(void *argument) {
     worker *self = argument;
     thread_pool *pool = self->pool;
-    for (unsigned seen = 0;; seen++) {
-        wait_for_job(pool, seen);
+    for (unsigned seen = 0;;) {
+        seen = wait_for_job(pool, seen);
         if (atomic_load(&pool->stop))
             return NULL;
-        run_parts(pool, self->index);
-        atomic_fetch_sub_explicit(&pool->running, 1, memory_order_release);
+        /* Acquire: who finds the door open sees the job that the caller wrote before opening it. */
+        unsigned door = atomic_fetch_add_explicit(&pool->door, ENTERED, memory_order_acquire);
+        if (door & OPEN)
+            run_parts(pool, self->index);
+        /* Release: the caller that reads zero sees everything that was done inside. */
+        atomic_fetch_sub_explicit(&pool->door, ENTERED, memory_order_release);
     }
 }
 
-static void announce(thread_pool *pool) {
+/* ---- The caller's side -------------------------------------------------------------------- */
+
+/* Changes the generation and wakes up to `helpers` sleepers. */
+static void announce(thread_pool *pool, int64_t helpers) {
+    atomic_fetch_add(&pool->generation, 1);
+    if (atomic_load(&pool->sleepers) == 0)
+        return;
+    /* With the lock held, every counted sleeper is waiting, or will look at the generation again.
+     */
     pthread_mutex_lock(&pool->lock);
-    atomic_fetch_add_explicit(&pool->generation, 1, memory_order_release);
-    if (pool->sleepers)
+    int64_t sleepers = atomic_load(&pool->sleepers);
+    if (helpers >= sleepers)
         pthread_cond_broadcast(&pool->wake);
+    else
+        for (int64_t i = 0; i < helpers; i++)
+            pthread_cond_signal(&pool->wake);
     pthread_mutex_unlock(&pool->lock);
 }
 
-c2c_status thread_pool_new(thread_pool **out, int threads, c2c_error *error) {
-    *out = NULL;
-    thread_pool *pool = calloc(1, sizeof *pool);
-    if (!pool)
-        return error_memory(error, sizeof *pool, "the thread pool");
-    pool->threads = threads;
-    pthread_mutex_init(&pool->turn, NULL);
-    pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->wake, NULL);
-    pool->workers = calloc((size_t)threads, sizeof *pool->workers);
-    if (!pool->workers) {
-        thread_pool_free(pool);
-        return error_memory(error, (size_t)threads * sizeof *pool->workers, "the thread pool");
+/* Closes the door and returns when nobody is inside. */
+static void close_door(thread_pool *pool) {
+    unsigned door = atomic_fetch_and_explicit(&pool->door, ~OPEN, memory_order_acquire) & ~OPEN;
+    /* Those inside run their last part at this moment: the wait is short, unless their threads
+     * were put aside by the system, and then this one must not keep them from a processor. */
+    for (int spins = 0; door != 0; spins++) {
+        if (spins < SPINS)
+            cpu_relax();
+        else
+            sched_yield();
+        door = atomic_load_explicit(&pool->door, memory_order_acquire);
     }
-    for (int i = 1; i < threads; i++) {
-        worker *w = &pool->workers[i - 1];
-        *w = (worker){.pool = pool, .index = i};
-        int code = pthread_create(&w->thread, NULL, worker_main, w);
-        if (code) {
-            thread_pool_free(pool);
-            return error_set(error, C2C_STATUS_OUT_OF_MEMORY, "cannot start thread %d of %d: %s",
-                             i + 1, threads, strerror(code));
-        }
-        pool->started++;
-    }
-    *out = pool;
-    return C2C_STATUS_OK;
-}
-
-void thread_pool_free(thread_pool *pool) {
-    if (!pool)
-        return;
-    atomic_store(&pool->stop, true);
-    announce(pool);
-    for (int i = 0; i < pool->started; i++)
-        pthread_join(pool->workers[i].thread, NULL);
-    pthread_cond_destroy(&pool->wake);
-    pthread_mutex_destroy(&pool->lock);
-    pthread_mutex_destroy(&pool->turn);
-    free(pool->workers);
-    free(pool);
-}
-
-int thread_pool_size(const thread_pool *pool) {
-    return pool->threads;
 }
 
 void thread_pool_run(thread_pool *pool, int64_t count, thread_task task, void *context) {
@@ -145,16 +151,78 @@ void thread_pool_run(thread_pool *pool, int64_t count, thread_task task, void *c
     pool->context = context;
     pool->count = count;
     atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
-    atomic_store_explicit(&pool->running, pool->started, memory_order_relaxed);
-    announce(pool);
+    atomic_fetch_or_explicit(&pool->door, OPEN, memory_order_release);
+    announce(pool, count - 1);
     run_parts(pool, 0);
-    /* The other parts are being run at this moment: the wait is short, unless their threads were
-     * put aside by the system, and then this one must not keep them from a processor. */
-    for (int spins = 0; atomic_load_explicit(&pool->running, memory_order_acquire); spins++) {
-        if (spins < SPINS)
-            cpu_relax();
-        else
-            sched_yield();
-    }
+    close_door(pool);
     pthread_mutex_unlock(&pool->turn);
+}
+
+/* ---- Life --------------------------------------------------------------------------------- */
+
+/* Signals are the program's business: they go to threads that it made itself. */
+static int start_worker(worker *w) {
+    sigset_t all, before;
+    sigfillset(&all);
+    int code = pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (code)
+        return code;
+    code = pthread_create(&w->thread, NULL, worker_main, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return code;
+}
+
+c2c_status thread_pool_new(thread_pool **out, int threads, c2c_error *error) {
+    *out = NULL;
+    if (threads < 1)
+        return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                         "a thread pool needs at least 1 thread, got %d", threads);
+    size_t bytes = (sizeof(thread_pool) + 63) / 64 * 64;
+    thread_pool *pool = aligned_alloc(64, bytes);
+    if (!pool)
+        return error_memory(error, bytes, "the thread pool");
+    *pool = (thread_pool){.threads = threads};
+    pthread_mutex_init(&pool->turn, NULL);
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->wake, NULL);
+    c2c_status status = C2C_STATUS_OK;
+    pool->workers = calloc((size_t)threads, sizeof *pool->workers);
+    if (!pool->workers) {
+        status = error_memory(error, (size_t)threads * sizeof *pool->workers, "the thread pool");
+        goto done;
+    }
+    for (int i = 1; i < threads; i++) {
+        worker *w = &pool->workers[i - 1];
+        *w = (worker){.pool = pool, .index = i};
+        int code = start_worker(w);
+        if (code) {
+            status = error_set(error, C2C_STATUS_OUT_OF_MEMORY, "cannot start thread %d of %d: %s",
+                               i + 1, threads, strerror(code));
+            goto done;
+        }
+        pool->started++;
+    }
+    *out = pool;
+    pool = NULL;
+done:
+    thread_pool_free(pool);
+    return status;
+}
+
+void thread_pool_free(thread_pool *pool) {
+    if (!pool)
+        return;
+    atomic_store(&pool->stop, true);
+    announce(pool, pool->started);
+    for (int i = 0; i < pool->started; i++)
+        pthread_join(pool->workers[i].thread, NULL);
+    pthread_cond_destroy(&pool->wake);
+    pthread_mutex_destroy(&pool->lock);
+    pthread_mutex_destroy(&pool->turn);
+    free(pool->workers);
+    free(pool);
+}
+
+int thread_pool_size(const thread_pool *pool) {
+    return pool->threads;
 }
