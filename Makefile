@@ -45,10 +45,12 @@ ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine 2>/dev/null)),)
 $(OBJ)/backend/cpu/%_avx512.o: C2C_CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
 $(OBJ)/backend/cpu/%_avx2.o: C2C_CFLAGS += -mavx2 -mfma -mf16c
 endif
-$(OBJ)/backend/cpu/%.o: C2C_CFLAGS += -O3 -fno-math-errno -ffp-contract=fast
+$(OBJ)/backend/cpu/%.o: C2C_CFLAGS += -O3 -fno-math-errno -ffp-contract=off
 
 TEST_BIN    := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/*/test_*.c)))
 TEST_HELP   := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard tests/support/*.c)))
+OP_TABLE    := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/backend/test_%,\
+                 $(sort $(wildcard tests/backend/*.c))))
 GOLDEN_OBJ  := $(patsubst %.c,$(OBJ)/%.o,$(filter-out $(wildcard tests/golden/test_*.c),\
                  $(sort $(wildcard tests/golden/*.c))))
 GOLDEN_BIN  := $(if $(GOLDEN_OBJ),$(B)/tests/golden/run_golden)
@@ -77,7 +79,7 @@ $(OBJ)/tests/%.o: tests/%.c Makefile
 $(OBJ)/fuzz/%.o: fuzz/%.c Makefile
 	$(compile)
 $(OBJ)/bench/%.o: bench/%.c Makefile
-	$(compile)
+	$(compile) -Itests
 
 # Internal names stay inside the archive: only c2c_ symbols are left for others to see.
 $(B)/libc2c.a: $(LIB_OBJ)
@@ -94,6 +96,9 @@ $(B)/tests/fuzz/test_%: $(OBJ)/fuzz/fuzz_%.o $(OBJ)/fuzz/replay.o $(LIB_OBJ)
 	$(link) $(C2C_LIBS)
 $(B)/tests/%: $(OBJ)/tests/%.o $(TEST_HELP) $(LIB_OBJ)
 	$(link) -lcmocka $(C2C_LIBS)
+# Tests and the speed table walk one table of ops.
+$(filter $(B)/tests/backend/%,$(TEST_BIN)): $(OP_TABLE)
+$(B)/bench/bench_ops: $(OP_TABLE)
 $(B)/bench/%: $(OBJ)/bench/%.o $(LIB_OBJ)
 	$(link) $(C2C_LIBS)
 $(B)/fuzz_%: $(OBJ)/fuzz/fuzz_%.o $(LIB_OBJ)

@@ -1,0 +1,120 @@
+/* backend.c - the door of the room: the table of ops, calls handed to a backend's class, and the
+ * public engine, which owns one backend. Computes nothing itself. */
+#include "backend/backend.h"
+
+#include <stdlib.h>
+
+/* Ops without tables have no `groups`; their offset is never looked at. */
+#define GROUPS_OFFSET_embed        0
+#define GROUPS_OFFSET_rmsnorm      offsetof(rmsnorm_args, groups)
+#define GROUPS_OFFSET_linear       offsetof(linear_args, groups)
+#define GROUPS_OFFSET_gelu         offsetof(gelu_args, groups)
+#define GROUPS_OFFSET_add          offsetof(add_args, groups)
+#define GROUPS_OFFSET_swiglu       0
+#define GROUPS_OFFSET_rope_table   0
+#define GROUPS_OFFSET_rope         0
+#define GROUPS_OFFSET_scatter_rows 0
+#define GROUPS_OFFSET_gather_rows  0
+#define GROUPS_OFFSET_copy_rows    offsetof(copy_rows_args, groups)
+#define GROUPS_OFFSET_attention    0
+#define GROUPS_OFFSET_fuse_mix     offsetof(fuse_mix_args, groups)
+#define GROUPS_OFFSET_argmax       0
+#define GROUPS_OFFSET_step_advance 0
+
+const op_info op_infos[OP_COUNT] = {
+#define X(op, count)                                                                               \
+    [OP_##op] = {.name = #op,                                                                      \
+                 .args_size = sizeof(op##_args),                                                   \
+                 .tables = count,                                                                  \
+                 .groups_offset = GROUPS_OFFSET_##op},
+    OP_LIST(X)
+#undef X
+};
+
+void backend_close(backend *b) {
+    if (b)
+        b->class->close(b);
+}
+
+c2c_status backend_alloc(backend *b, void **memory, size_t bytes, c2c_error *error) {
+    return b->class->alloc(b, memory, bytes, error);
+}
+
+void backend_release(backend *b, void *memory) {
+    if (memory)
+        b->class->release(b, memory);
+}
+
+c2c_status backend_import(backend *b, const void **memory, const void *host, size_t bytes,
+                          c2c_error *error) {
+    return b->class->import(b, memory, host, bytes, error);
+}
+
+void backend_release_import(backend *b, const void *memory) {
+    if (memory)
+        b->class->release_import(b, memory);
+}
+
+c2c_status backend_reserve(backend *b, size_t features, c2c_error *error) {
+    return b->class->reserve(b, features, error);
+}
+
+void backend_run(backend *b, op_kind kind, const void *args) {
+    b->class->run(b, kind, args);
+}
+
+void backend_upload(backend *b, void *memory, const void *host, size_t bytes) {
+    if (bytes)
+        b->class->upload(b, memory, host, bytes);
+}
+
+void backend_download(backend *b, void *host, const void *memory, size_t bytes) {
+    if (bytes)
+        b->class->download(b, host, memory, bytes);
+}
+
+void backend_sync(backend *b) {
+    b->class->sync(b);
+}
+
+/* ---- Engine ------------------------------------------------------------------------------- */
+
+/* More threads than any one machine has processors is a slip, not a wish. */
+#define ENGINE_MAX_THREADS 1024
+
+c2c_status engine_adopt(c2c_engine **engine, backend *b, c2c_error *error) {
+    *engine = malloc(sizeof **engine);
+    if (!*engine) {
+        backend_close(b);
+        return error_memory(error, sizeof **engine, "the engine");
+    }
+    (*engine)->backend = b;
+    return C2C_STATUS_OK;
+}
+
+c2c_status c2c_engine_open(c2c_engine **engine, const c2c_engine_options *options,
+                           c2c_error *error) {
+    if (!engine)
+        return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                         "c2c_engine_open: `engine` is NULL; give the address of a pointer");
+    *engine = NULL;
+    int threads = options ? options->threads : 0;
+    if (threads < 0 || threads > ENGINE_MAX_THREADS)
+        return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                         "threads: expected 0 (one per processor) to %d, found %d",
+                         ENGINE_MAX_THREADS, threads);
+    if (threads == 0)
+        threads = system_processors();
+    backend *b;
+    c2c_status status = backend_cpu_open(&b, threads, error);
+    if (status)
+        return status;
+    return engine_adopt(engine, b, error);
+}
+
+void c2c_engine_close(c2c_engine *engine) {
+    if (!engine)
+        return;
+    backend_close(engine->backend);
+    free(engine);
+}

@@ -1,0 +1,138 @@
+/* cpu.c - the CPU backend: ops run at once, on the calling thread and the pool's. Owns the threads
+ * and their scratch; leaves the cutting into parts to run_*.c and the arithmetic to the kernels. */
+#include "backend/cpu/cpu.h"
+
+#include <stdlib.h>
+
+static cpu_backend *cpu_of(backend *b) {
+    return (cpu_backend *)b;
+}
+
+static void cpu_close(backend *b) {
+    cpu_backend *cpu = cpu_of(b);
+    thread_pool_free(cpu->pool);
+    cpu_memory_free(cpu->scratch);
+    free(cpu);
+}
+
+static c2c_status cpu_alloc(backend *b, void **memory, size_t bytes, c2c_error *error) {
+    (void)b;
+    *memory = cpu_memory_new(bytes);
+    return *memory ? C2C_STATUS_OK : error_memory(error, bytes, "tensors");
+}
+
+static void cpu_release(backend *b, void *memory) {
+    (void)b;
+    cpu_memory_free(memory);
+}
+
+/* Mapped weights are used where they lie. */
+static c2c_status cpu_import(backend *b, const void **memory, const void *host, size_t bytes,
+                             c2c_error *error) {
+    (void)b, (void)bytes, (void)error;
+    *memory = host;
+    return C2C_STATUS_OK;
+}
+
+static void cpu_release_import(backend *b, const void *memory) {
+    (void)b, (void)memory;
+}
+
+typedef struct scratch_swap {
+    cpu_backend *cpu;
+    float *scratch;
+    size_t stride, features;
+} scratch_swap;
+
+/* Runs as a job of the pool, so that no op of another session is using the scratch. */
+static void swap_scratch(void *context, int64_t index, int worker) {
+    (void)index, (void)worker;
+    scratch_swap *swap = context;
+    cpu_backend *cpu = swap->cpu;
+    if (swap->features <= cpu->reserved)
+        return; /* another thread was faster */
+    float *old = cpu->scratch;
+    cpu->scratch = swap->scratch;
+    cpu->scratch_stride = swap->stride;
+    cpu->reserved = swap->features;
+    swap->scratch = old;
+}
+
+static c2c_status cpu_reserve(backend *b, size_t features, c2c_error *error) {
+    cpu_backend *cpu = cpu_of(b);
+    scratch_swap swap = {.cpu = cpu, .features = features};
+    size_t padded, floats, bytes;
+    /* Whole cache lines per thread: two threads never write into one line. */
+    if (!size_add(features, 63, &padded) ||
+        !size_mul(padded & ~(size_t)63, (size_t)cpu->kernels->linear_rows, &swap.stride) ||
+        !size_mul(swap.stride, (size_t)thread_pool_size(cpu->pool), &floats) ||
+        !size_mul(floats, sizeof(float), &bytes))
+        return error_memory(error, SIZE_MAX, "scratch of the threads");
+    swap.scratch = cpu_memory_new(bytes);
+    if (!swap.scratch)
+        return error_memory(error, bytes, "scratch of the threads");
+    thread_pool_run(cpu->pool, 1, swap_scratch, &swap);
+    cpu_memory_free(swap.scratch);
+    return C2C_STATUS_OK;
+}
+
+static void cpu_run(backend *b, op_kind kind, const void *args) {
+    switch (kind) {
+    case OP_linear: cpu_run_linear(cpu_of(b), args); break;
+    case OP_attention: cpu_run_attention(cpu_of(b), args); break;
+    case OP_step_advance: cpu_run_step_advance(cpu_of(b), args); break;
+    default: cpu_run_rows(cpu_of(b), kind, args); break;
+    }
+}
+
+static void cpu_upload(backend *b, void *memory, const void *host, size_t bytes) {
+    (void)b;
+    memcpy(memory, host, bytes);
+}
+
+static void cpu_download(backend *b, void *host, const void *memory, size_t bytes) {
+    (void)b;
+    memcpy(host, memory, bytes);
+}
+
+static void cpu_sync(backend *b) {
+    (void)b; /* nothing is ever waiting */
+}
+
+static const backend_class cpu_class = {
+    .name = "cpu",
+    .close = cpu_close,
+    .alloc = cpu_alloc,
+    .release = cpu_release,
+    .import = cpu_import,
+    .release_import = cpu_release_import,
+    .reserve = cpu_reserve,
+    .run = cpu_run,
+    .upload = cpu_upload,
+    .download = cpu_download,
+    .sync = cpu_sync,
+};
+
+c2c_status backend_cpu_open_isa(backend **b, int threads, cpu_isa isa, c2c_error *error) {
+    *b = NULL;
+    const cpu_kernels *kernels = cpu_kernels_for(isa);
+    if (!kernels)
+        return error_set(error, C2C_STATUS_UNSUPPORTED,
+                         "this processor lacks the instructions of kernel set %d", (int)isa);
+    cpu_backend *cpu = calloc(1, sizeof *cpu);
+    if (!cpu)
+        return error_memory(error, sizeof *cpu, "the CPU backend");
+    cpu->base.class = &cpu_class;
+    cpu->kernels = kernels;
+    c2c_status status = thread_pool_new(&cpu->pool, threads, error);
+    if (status) {
+        free(cpu);
+        return status;
+    }
+    *b = &cpu->base;
+    return C2C_STATUS_OK;
+}
+
+c2c_status backend_cpu_open(backend **b, int threads, c2c_error *error) {
+    return backend_cpu_open_isa(b, threads, cpu_isa_best(), error);
+}

@@ -1,0 +1,197 @@
+/* kernel_linear.h - y = x w^T + b for one block, compiled once per instruction set.
+ *
+ * Both operands lie with k next to each other, so a result is a dot product: LANES partial sums
+ * over k in steps of LANES, folded at the end. This order holds for every tile shape, hence a row
+ * has the same bits alone, in a batch, and on any thread. A tile of TILE_ROWS x TILE_OUTS results
+ * keeps its sums in registers and uses each loaded vector several times. Weights are widened in
+ * registers. */
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/vector.h"
+
+#if LANES == 16
+#define TILE_ROWS 6 /* 24 sums + 4 weights + 1 activation of 32 registers */
+#elif LANES == 8
+#define TILE_ROWS 3 /* 12 sums + 1 weight + 3 activations of 16 registers */
+#else
+#define TILE_ROWS 2
+#endif
+#define TILE_OUTS 4
+
+/* How a block reads its weights: the compiler makes one tile for each. */
+typedef enum weight_read {
+    READ_F32,
+    READ_F16,
+    READ_BF16,
+    READ_F32_ROUND,
+    READ_F16_ROUND
+} weight_read;
+
+KERNEL_INLINE vec read_weight(weight_read read, const char *row, int64_t i, int64_t n) {
+    switch (read) {
+    case READ_F32: return vec_load_weight(DTYPE_F32, row, i, n);
+    case READ_F16: return vec_load_weight(DTYPE_F16, row, i, n);
+    case READ_BF16: return vec_load_weight(DTYPE_BF16, row, i, n);
+    case READ_F32_ROUND: return vec_round_bf16(vec_load_weight(DTYPE_F32, row, i, n));
+    case READ_F16_ROUND: return vec_round_bf16(vec_load_weight(DTYPE_F16, row, i, n));
+    }
+    return (vec){0};
+}
+
+/* What a block needs to know of the op. */
+typedef struct linear_block {
+    const char *w; /* row 0 */
+    const char *b; /* NULL: none */
+    float *y;
+    int64_t in, w_bytes, y_stride; /* w_bytes: from one row of w to the next */
+    dtype b_type;
+    bool accumulate;
+} linear_block;
+
+KERNEL_INLINE void put(const linear_block *k, int64_t row, int64_t out, float sum) {
+    if (k->b) {
+        float bias;
+        uint16_t half[LANES] = {0};
+        if (k->b_type == DTYPE_F32) {
+            memcpy(&bias, k->b + out * 4, 4);
+        } else {
+            memcpy(half, k->b + out * 2, 2);
+            bias = k->b_type == DTYPE_BF16 ? f32_from_bf16(half[0]) : vec_from_f16(half)[0];
+        }
+        sum += bias;
+    }
+    float *y = k->y + row * k->y_stride + out;
+    *y = k->accumulate ? *y + sum : sum;
+}
+
+/* Rows row .. row+rows-1 of x (x[0], x[x_stride], ...) by rows out .. out+outs-1 of w. */
+KERNEL_INLINE void tile(weight_read read, int rows, int outs, const linear_block *k, const float *x,
+                        int64_t x_stride, int64_t row, int64_t out) {
+    vec sum[TILE_ROWS][TILE_OUTS];
+    const char *w[TILE_OUTS];
+    UNROLL for (int o = 0; o < outs; o++) {
+        w[o] = k->w + (out + o) * k->w_bytes;
+        UNROLL for (int r = 0; r < rows; r++) sum[r][o] = (vec){0};
+    }
+    int64_t i = 0;
+    for (; i + LANES <= k->in; i += LANES) {
+        vec weight[TILE_OUTS];
+        UNROLL for (int o = 0; o < outs; o++) weight[o] = read_weight(read, w[o], i, LANES);
+        UNROLL for (int r = 0; r < rows; r++) {
+            vec value = vec_load(x + r * x_stride + i);
+            UNROLL for (int o = 0; o < outs; o++) sum[r][o] = vec_fma(value, weight[o], sum[r][o]);
+        }
+    }
+    if (i < k->in)
+        UNROLL for (int r = 0; r < rows; r++) {
+            vec value = vec_load_part(x + r * x_stride + i, k->in - i);
+            UNROLL for (int o = 0; o < outs; o++) {
+                vec weight = read_weight(read, w[o], i, k->in - i);
+                sum[r][o] = vec_fma(value, weight, sum[r][o]);
+            }
+        }
+    UNROLL for (int r = 0; r < rows; r++) {
+        if (outs == 4) {
+            quad sums = vec_sum4(sum[r][0], sum[r][1], sum[r][2], sum[r][3]);
+            UNROLL for (int o = 0; o < 4; o++) put(k, row + r, out + o, sums[o]);
+        } else {
+            UNROLL for (int o = 0; o < outs; o++) put(k, row + r, out + o, vec_sum(sum[r][o]));
+        }
+    }
+}
+
+/* A few rows of x by the block's rows of w. */
+KERNEL_INLINE void strip(weight_read read, int rows, const linear_block *k, const float *x,
+                         int64_t x_stride, int64_t row, const linear_part *part) {
+    int64_t out = part->out_begin;
+    for (; out + TILE_OUTS <= part->out_end; out += TILE_OUTS)
+        tile(read, rows, TILE_OUTS, k, x, x_stride, row, out);
+    for (; out < part->out_end; out++)
+        tile(read, rows, 1, k, x, x_stride, row, out);
+}
+
+KERNEL_INLINE void strips(weight_read read, int rows, const linear_block *k, const float *x,
+                          int64_t x_stride, int64_t row, const linear_part *part) {
+    switch (rows) {
+#if TILE_ROWS >= 6
+    case 6: strip(read, 6, k, x, x_stride, row, part); break;
+    case 5:
+        strip(read, 4, k, x, x_stride, row, part);
+        strip(read, 1, k, x + 4 * x_stride, x_stride, row + 4, part);
+        break;
+    case 4: strip(read, 4, k, x, x_stride, row, part); break;
+#endif
+#if TILE_ROWS >= 3
+    case 3: strip(read, 3, k, x, x_stride, row, part); break;
+#endif
+    case 2: strip(read, 2, k, x, x_stride, row, part); break;
+    default: strip(read, 1, k, x, x_stride, row, part); break;
+    }
+}
+
+static void strips_f32(int rows, const linear_block *k, const float *x, int64_t x_stride,
+                       int64_t row, const linear_part *part) {
+    strips(READ_F32, rows, k, x, x_stride, row, part);
+}
+
+static void strips_f16(int rows, const linear_block *k, const float *x, int64_t x_stride,
+                       int64_t row, const linear_part *part) {
+    strips(READ_F16, rows, k, x, x_stride, row, part);
+}
+
+static void strips_bf16(int rows, const linear_block *k, const float *x, int64_t x_stride,
+                        int64_t row, const linear_part *part) {
+    strips(READ_BF16, rows, k, x, x_stride, row, part);
+}
+
+static void strips_f32_round(int rows, const linear_block *k, const float *x, int64_t x_stride,
+                             int64_t row, const linear_part *part) {
+    strips(READ_F32_ROUND, rows, k, x, x_stride, row, part);
+}
+
+static void strips_f16_round(int rows, const linear_block *k, const float *x, int64_t x_stride,
+                             int64_t row, const linear_part *part) {
+    strips(READ_F16_ROUND, rows, k, x, x_stride, row, part);
+}
+
+typedef void (*strips_kernel)(int rows, const linear_block *k, const float *x, int64_t x_stride,
+                              int64_t row, const linear_part *part);
+
+static strips_kernel strips_for(dtype type, linear_math math) {
+    switch (type) {
+    case DTYPE_BF16: return strips_bf16;
+    case DTYPE_F16: return math == LINEAR_BF16 ? strips_f16_round : strips_f16;
+    default: return math == LINEAR_BF16 ? strips_f32_round : strips_f32;
+    }
+}
+
+static void round_rows(float *y, const float *x, int64_t rows, int64_t in, int64_t x_stride) {
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t i = 0; i < in; i += LANES) {
+            vec v = vec_load_some(x + r * x_stride + i, in - i);
+            vec_store_some(y + r * in + i, vec_round_bf16(v), in - i);
+        }
+}
+
+static void kernel_linear(const linear_args *a, const linear_part *part, float *scratch) {
+    int64_t p = part->group;
+    linear_block block = {.w = a->w[p],
+                          .b = a->b ? a->b[p] : NULL,
+                          .y = a->y[p],
+                          .in = a->in,
+                          .w_bytes = a->w_stride * (int64_t)dtype_size(a->w_type),
+                          .y_stride = a->y_stride,
+                          .b_type = a->b_type,
+                          .accumulate = a->accumulate};
+    strips_kernel run = strips_for(a->w_type, a->math);
+    for (int64_t row = part->row_begin; row < part->row_end; row += TILE_ROWS) {
+        int64_t rows = min_i64(TILE_ROWS, part->row_end - row);
+        const float *x = a->x[p] + row * a->x_stride;
+        int64_t x_stride = a->x_stride;
+        if (a->math == LINEAR_BF16) {
+            round_rows(scratch, x, rows, a->in, x_stride);
+            x = scratch;
+            x_stride = a->in;
+        }
+        run((int)rows, &block, x, x_stride, row, part);
+    }
+}

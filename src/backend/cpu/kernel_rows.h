@@ -1,0 +1,196 @@
+/* kernel_rows.h - the ops that treat each row by itself, compiled once per instruction set. Each
+ * kernel does rows begin .. end-1 of one group. */
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/vector.h"
+
+#include <math.h>
+
+static void kernel_embed(const void *args, int64_t group, int64_t begin, int64_t end) {
+    (void)group;
+    const embed_args *a = args;
+    int64_t row_bytes = a->features * (int64_t)dtype_size(a->table_type);
+    for (int64_t n = begin; n < end; n++) {
+        C2C_ASSERT(a->ids[n] >= 0);
+        const char *x = (const char *)a->table + a->ids[n] * row_bytes;
+        float *y = a->y + n * a->features;
+        for (int64_t i = 0; i < a->features; i += LANES) {
+            vec v = vec_load_weight(a->table_type, x, i, a->features - i);
+            vec_store_some(y + i, v * a->scale, a->features - i);
+        }
+    }
+}
+
+/* The sum of squares in 4 * LANES partial sums, which keeps its error near one rounding. */
+static float mean_square(const float *x, int64_t features) {
+    vec sum[4] = {{0}};
+    int64_t i = 0;
+    for (; i + 4 * LANES <= features; i += 4 * LANES)
+        UNROLL for (int j = 0; j < 4; j++) {
+            vec v = vec_load(x + i + j * LANES);
+            sum[j] = vec_fma(v, v, sum[j]);
+        }
+    for (int j = 0; i < features; i += LANES, j++) {
+        vec v = vec_load_some(x + i, features - i);
+        sum[j] = vec_fma(v, v, sum[j]);
+    }
+    return vec_sum((sum[0] + sum[1]) + (sum[2] + sum[3])) / (float)features;
+}
+
+static void kernel_rmsnorm(const void *args, int64_t group, int64_t begin, int64_t end) {
+    const rmsnorm_args *a = args;
+    const char *w = a->w[group];
+    for (int64_t n = begin; n < end; n++) {
+        const float *x = a->x[group] + n * a->x_stride;
+        float *y = a->y[group] + n * a->y_stride;
+        float factor = 1.0f / sqrtf(mean_square(x, a->features) + a->epsilon);
+        for (int64_t i = 0; i < a->features; i += LANES) {
+            vec v = vec_load_some(x + i, a->features - i) * factor;
+            v *= vec_load_weight(a->w_type, w, i, a->features - i);
+            vec_store_some(y + i, v, a->features - i);
+        }
+    }
+}
+
+static void kernel_gelu(const void *args, int64_t group, int64_t begin, int64_t end) {
+    const gelu_args *a = args;
+    for (int64_t n = begin; n < end; n++) {
+        const float *x = a->x[group] + n * a->x_stride;
+        float *y = a->y[group] + n * a->y_stride;
+        for (int64_t i = 0; i < a->features; i++)
+            y[i] = 0.5f * x[i] * (1.0f + erff(x[i] * 0x1.6a09e6p-1f));
+    }
+}
+
+static void kernel_add(const void *args, int64_t group, int64_t begin, int64_t end) {
+    const add_args *op = args;
+    for (int64_t n = begin; n < end; n++) {
+        const float *a = op->a[group] + n * op->a_stride, *b = op->b[group] + n * op->b_stride;
+        float *y = op->y[group] + n * op->y_stride;
+        for (int64_t i = 0; i < op->features; i += LANES) {
+            int64_t left = op->features - i;
+            vec_store_some(y + i, vec_load_some(a + i, left) + vec_load_some(b + i, left), left);
+        }
+    }
+}
+
+static void kernel_swiglu(const void *args, int64_t group, int64_t begin, int64_t end) {
+    (void)group;
+    const swiglu_args *a = args;
+    for (int64_t n = begin; n < end; n++) {
+        const float *gate = a->gate + n * a->gate_stride, *up = a->up + n * a->up_stride;
+        float *y = a->y + n * a->y_stride;
+        for (int64_t i = 0; i < a->features; i += LANES) {
+            int64_t left = a->features - i;
+            vec g = vec_load_some(gate + i, left);
+            vec_store_some(y + i, g / (1.0f + vec_exp(-g)) * vec_load_some(up + i, left), left);
+        }
+    }
+}
+
+static void kernel_rope_table(const void *args, int64_t group, int64_t begin, int64_t end) {
+    (void)group;
+    const rope_table_args *a = args;
+    for (int64_t n = begin; n < end; n++) {
+        float *row = a->table + n * 2 * a->half;
+        for (int64_t i = 0; i < a->half; i++) {
+            /* The product in f32, as PyTorch makes it: at far positions its rounding shows. */
+            float angle = (float)a->positions[n] * a->inverse_frequency[i];
+            row[i] = cosf(angle) * a->scale;
+            row[a->half + i] = sinf(angle) * a->scale;
+        }
+    }
+}
+
+static void kernel_rope(const void *args, int64_t group, int64_t begin, int64_t end) {
+    (void)group;
+    const rope_args *a = args;
+    int64_t half = a->head_dim / 2;
+    for (int64_t n = begin; n < end; n++) {
+        const float *cosines = a->table + n * a->head_dim, *sines = cosines + half;
+        for (int64_t h = 0; h < a->heads; h++) {
+            const float *x = a->x + n * a->x_stride + h * a->head_dim;
+            float *y = a->y + n * a->y_stride + h * a->head_dim;
+            for (int64_t i = 0; i < half; i += LANES) {
+                int64_t left = half - i;
+                vec x1 = vec_load_some(x + i, left), x2 = vec_load_some(x + half + i, left);
+                vec c = vec_load_some(cosines + i, left), s = vec_load_some(sines + i, left);
+                vec_store_some(y + i, x1 * c - x2 * s, left);
+                vec_store_some(y + half + i, x2 * c + x1 * s, left);
+            }
+        }
+    }
+}
+
+static void kernel_scatter_rows(const void *args, int64_t group, int64_t begin, int64_t end) {
+    (void)group;
+    const scatter_rows_args *a = args;
+    for (int64_t n = begin; n < end; n++)
+        memcpy(a->y + a->index[n] * a->y_stride, a->x + n * a->x_stride,
+               (size_t)a->features * sizeof(float));
+}
+
+static void kernel_gather_rows(const void *args, int64_t group, int64_t begin, int64_t end) {
+    (void)group;
+    const gather_rows_args *a = args;
+    for (int64_t n = begin; n < end; n++)
+        memcpy(a->y + n * a->y_stride, a->x + a->index[n] * a->x_stride,
+               (size_t)a->features * sizeof(float));
+}
+
+static void kernel_copy_rows(const void *args, int64_t group, int64_t begin, int64_t end) {
+    const copy_rows_args *a = args;
+    for (int64_t n = begin; n < end; n++)
+        memcpy(a->y[group] + n * a->y_stride, a->x[group] + n * a->x_stride,
+               (size_t)a->features * sizeof(float));
+}
+
+static void kernel_fuse_mix(const void *args, int64_t group, int64_t begin, int64_t end) {
+    const fuse_mix_args *a = args;
+    const float *receiver = a->receiver ? a->receiver[group] : NULL;
+    const float *w = a->w ? a->w[group] : NULL;
+    for (int64_t n = begin; n < end; n++)
+        for (int64_t g = 0; g < a->kv_heads; g++) {
+            const float *x = a->x[group] + n * a->x_stride + g * a->head_dim;
+            const float *r = receiver ? receiver + n * a->receiver_stride + g * a->head_dim : NULL;
+            float *y = a->y[group] + n * a->y_stride + g * a->head_dim;
+            vec s = w ? vec_sigmoid(vec_set(w[n * a->w_stride + g])) : vec_set(1.0f);
+            for (int64_t i = 0; i < a->head_dim; i += LANES) {
+                int64_t left = a->head_dim - i;
+                vec v = s * vec_load_some(x + i, left);
+                vec_store_some(y + i, r ? vec_load_some(r + i, left) + v : v, left);
+            }
+        }
+}
+
+static void kernel_argmax(const void *args, int64_t group, int64_t begin, int64_t end) {
+    (void)group;
+    const argmax_args *a = args;
+    for (int64_t n = begin; n < end; n++) {
+        const float *x = a->x + n * a->x_stride;
+        /* The largest number first, then where it stands: two plain passes beat one with
+         * a place for every lane. A NaN never is larger. */
+        vec best = vec_set(-INFINITY);
+        for (int64_t i = 0; i < a->features; i += LANES) {
+            int64_t left = a->features - i;
+            if (left >= LANES)
+                best = vec_max(vec_load(x + i), best);
+            else
+                for (int64_t j = i; j < a->features; j++)
+                    best[0] = x[j] > best[0] ? x[j] : best[0];
+        }
+        float largest = vec_largest(best);
+        int64_t id = 0;
+        while (id < a->features && x[id] != largest)
+            id++;
+        a->ids[n] = id < a->features ? (int32_t)id : 0;
+    }
+}
+
+#define ROW_KERNELS                                                                                \
+    {                                                                                              \
+        [OP_embed] = kernel_embed, [OP_rmsnorm] = kernel_rmsnorm, [OP_gelu] = kernel_gelu,         \
+        [OP_add] = kernel_add, [OP_swiglu] = kernel_swiglu, [OP_rope_table] = kernel_rope_table,   \
+        [OP_rope] = kernel_rope, [OP_scatter_rows] = kernel_scatter_rows,                          \
+        [OP_gather_rows] = kernel_gather_rows, [OP_copy_rows] = kernel_copy_rows,                  \
+        [OP_fuse_mix] = kernel_fuse_mix, [OP_argmax] = kernel_argmax,                              \
+    }

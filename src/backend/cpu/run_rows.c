@@ -1,0 +1,88 @@
+/* run_rows.c - runs the ops whose rows do not depend on each other: cuts (groups x rows) into
+ * parts of about equal work for the threads. */
+#include "backend/cpu/cpu.h"
+
+/* About 10 microseconds: less is not worth a thread's attention. */
+#define PART_WORK 16384
+
+/* An op as a grid of rows. */
+typedef struct row_grid {
+    int64_t groups, rows, work; /* work: of one row, in elements that are only moved or added */
+} row_grid;
+
+static row_grid grid_of(op_kind kind, const void *args) {
+#define A(name) ((const name##_args *)args)
+    switch (kind) {
+    case OP_embed: return (row_grid){1, A(embed)->rows, A(embed)->features};
+    case OP_rmsnorm: return (row_grid){A(rmsnorm)->groups, A(rmsnorm)->rows, A(rmsnorm)->features};
+    case OP_gelu: return (row_grid){A(gelu)->groups, A(gelu)->rows, A(gelu)->features * 4};
+    case OP_add: return (row_grid){A(add)->groups, A(add)->rows, A(add)->features};
+    case OP_swiglu: return (row_grid){1, A(swiglu)->rows, A(swiglu)->features * 2};
+    case OP_rope_table: return (row_grid){1, A(rope_table)->rows, A(rope_table)->half * 50};
+    case OP_rope: return (row_grid){1, A(rope)->rows, A(rope)->heads * A(rope)->head_dim};
+    case OP_scatter_rows: return (row_grid){1, A(scatter_rows)->rows, A(scatter_rows)->features};
+    case OP_gather_rows: return (row_grid){1, A(gather_rows)->rows, A(gather_rows)->features};
+    case OP_copy_rows:
+        return (row_grid){A(copy_rows)->groups, A(copy_rows)->rows, A(copy_rows)->features};
+    case OP_fuse_mix:
+        return (row_grid){A(fuse_mix)->groups, A(fuse_mix)->rows,
+                          A(fuse_mix)->kv_heads * A(fuse_mix)->head_dim};
+    case OP_argmax: return (row_grid){1, A(argmax)->rows, A(argmax)->features};
+    default: return (row_grid){0, 0, 0};
+    }
+#undef A
+}
+
+typedef struct row_job {
+    row_kernel kernel;
+    const void *args;
+    row_grid grid;
+    int64_t block, blocks; /* rows of a part, parts of a group */
+} row_job;
+
+static void run_part(void *context, int64_t index, int worker) {
+    (void)worker;
+    const row_job *job = context;
+    int64_t group = index / job->blocks, begin = index % job->blocks * job->block;
+    job->kernel(job->args, group, begin, min_i64(begin + job->block, job->grid.rows));
+}
+
+static void run_all(void *context, int64_t index, int worker) {
+    (void)index, (void)worker;
+    const row_job *job = context;
+    for (int64_t group = 0; group < job->grid.groups; group++)
+        job->kernel(job->args, group, 0, job->grid.rows);
+}
+
+void cpu_run_rows(cpu_backend *cpu, op_kind kind, const void *args) {
+    row_job job = {.kernel = cpu->kernels->rows[kind], .args = args, .grid = grid_of(kind, args)};
+    C2C_ASSERT(job.kernel);
+    if (job.grid.groups <= 0 || job.grid.rows <= 0)
+        return;
+    int64_t row_work = max_i64(job.grid.work, 1);
+    if (job.grid.groups * job.grid.rows <= 2 * PART_WORK / row_work) {
+        thread_pool_run(cpu->pool, 1, run_all, &job);
+        return;
+    }
+    job.block = max_i64(PART_WORK / row_work, 1);
+    job.blocks = (job.grid.rows + job.block - 1) / job.block;
+    thread_pool_run(cpu->pool, job.grid.groups * job.blocks, run_part, &job);
+}
+
+/* ---- step_advance ------------------------------------------------------------------------- */
+
+static void advance(void *context, int64_t index, int worker) {
+    (void)index, (void)worker;
+    const step_advance_args *a = context;
+    for (int64_t b = 0; b < a->sequences; b++) {
+        a->ids[b] = a->next[b];
+        a->positions[b]++;
+        a->index[b]++;
+        if (a->range_start[b + 1] > a->range_start[b])
+            a->ranges[a->range_start[b + 1] - 1].count++;
+    }
+}
+
+void cpu_run_step_advance(cpu_backend *cpu, const step_advance_args *args) {
+    thread_pool_run(cpu->pool, 1, advance, (void *)args);
+}

@@ -1,0 +1,241 @@
+/* vector.h - LANES floats at once, in the words the kernels need, for whichever instruction set the
+ * including file is compiled for. That file defines LANES (16: AVX-512, 8: AVX2 with FMA and F16C,
+ * 4: plain C). Compilers lower the arithmetic on GCC vectors; intrinsics stand only where the
+ * language has no word: fused multiply-add, minimum, half floats, masked ends.
+ *
+ * Every function treats every lane alike, so a number's bits never depend on its lane. */
+#ifndef C2C_BACKEND_CPU_VECTOR_H
+#define C2C_BACKEND_CPU_VECTOR_H
+
+#include "base/base.h"
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
+#define KERNEL_INLINE static inline __attribute__((always_inline, unused))
+
+/* Loops over a tile must vanish, so that its sums stay in registers. */
+#ifdef __clang__
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+typedef float vec __attribute__((vector_size(LANES * 4)));
+typedef uint32_t vec_bits __attribute__((vector_size(LANES * 4)));
+typedef int32_t vec_ints __attribute__((vector_size(LANES * 4)));
+typedef uint16_t vec_halves __attribute__((vector_size(LANES * 2)));
+typedef float quad __attribute__((vector_size(16)));
+
+/* ---- Moving ------------------------------------------------------------------------------- */
+
+KERNEL_INLINE vec vec_set(float x) {
+    return x - (vec){0};
+}
+
+KERNEL_INLINE vec vec_load(const void *p) {
+    vec v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+KERNEL_INLINE void vec_store(void *p, vec v) {
+    memcpy(p, &v, sizeof v);
+}
+
+/* The first n < LANES elements; the others are zero. */
+KERNEL_INLINE vec vec_load_part(const void *p, int64_t n) {
+#if LANES == 16
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+    float t[LANES] = {0};
+    memcpy(t, p, (size_t)n * sizeof *t);
+    return vec_load(t);
+#endif
+}
+
+KERNEL_INLINE void vec_store_part(void *p, vec v, int64_t n) {
+#if LANES == 16
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+#else
+    float t[LANES];
+    vec_store(t, v);
+    memcpy(p, t, (size_t)n * sizeof *t);
+#endif
+}
+
+/* min(n, LANES) elements: the step of every loop over features. */
+KERNEL_INLINE vec vec_load_some(const void *p, int64_t n) {
+    return n >= LANES ? vec_load(p) : vec_load_part(p, n);
+}
+
+KERNEL_INLINE void vec_store_some(void *p, vec v, int64_t n) {
+    if (n >= LANES)
+        vec_store(p, v);
+    else
+        vec_store_part(p, v, n);
+}
+
+/* ---- Arithmetic --------------------------------------------------------------------------- */
+
+KERNEL_INLINE vec vec_select(vec_ints mask, vec yes, vec no) {
+    return (vec)((mask & (vec_ints)yes) | (~mask & (vec_ints)no));
+}
+
+/* a * b + c: one rounding where the machine has it, two where not, but always the same. */
+KERNEL_INLINE vec vec_fma(vec a, vec b, vec c) {
+#if LANES == 16
+    return _mm512_fmadd_ps(a, b, c);
+#elif LANES == 8
+    return _mm256_fmadd_ps(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+/* a > b ? a : b, so b where one of them is NaN; likewise the smaller one. */
+KERNEL_INLINE vec vec_max(vec a, vec b) {
+#if LANES == 16
+    return _mm512_max_ps(a, b);
+#elif LANES == 8
+    return _mm256_max_ps(a, b);
+#else
+    return vec_select(a > b, a, b);
+#endif
+}
+
+KERNEL_INLINE vec vec_min(vec a, vec b) {
+#if LANES == 16
+    return _mm512_min_ps(a, b);
+#elif LANES == 8
+    return _mm256_min_ps(a, b);
+#else
+    return vec_select(a < b, a, b);
+#endif
+}
+
+/* Four sums that stand for all lanes; then their sum. Always these pairs in this order. */
+KERNEL_INLINE quad vec_fold(vec v) {
+#if LANES == 16
+    __m256 half = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+#elif LANES == 8
+    return _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+#else
+    return v;
+#endif
+}
+
+KERNEL_INLINE float quad_sum(quad q) {
+    return (q[0] + q[2]) + (q[1] + q[3]);
+}
+
+KERNEL_INLINE float vec_sum(vec v) {
+    return quad_sum(vec_fold(v));
+}
+
+/* The four vec_sum at once. */
+KERNEL_INLINE quad vec_sum4(vec a, vec b, vec c, vec d) {
+    quad p = vec_fold(a), q = vec_fold(b), r = vec_fold(c), s = vec_fold(d);
+#ifdef __x86_64__
+    __m128 t0 = _mm_unpacklo_ps(p, q), t1 = _mm_unpackhi_ps(p, q);
+    __m128 t2 = _mm_unpacklo_ps(r, s), t3 = _mm_unpackhi_ps(r, s);
+    /* columns 0 + 2 and 1 + 3 of the four rows */
+    quad even = _mm_movelh_ps(t0, t2) + _mm_movelh_ps(t1, t3);
+    quad odd = _mm_movehl_ps(t2, t0) + _mm_movehl_ps(t3, t1);
+    return even + odd;
+#else
+    return (quad){quad_sum(p), quad_sum(q), quad_sum(r), quad_sum(s)};
+#endif
+}
+
+KERNEL_INLINE float vec_largest(vec v) {
+    float best = v[0];
+    for (int i = 1; i < LANES; i++)
+        best = v[i] > best ? v[i] : best;
+    return best;
+}
+
+/* ---- Number formats ----------------------------------------------------------------------- */
+
+/* Round to nearest even bf16, kept as f32; a NaN stays a NaN (bf16_from_f32 says the same). */
+KERNEL_INLINE vec vec_round_bf16(vec v) {
+    vec_bits u = (vec_bits)v;
+    vec_bits rounded = u + 0x7fffu + ((u >> 16) & 1u);
+    vec_ints nan = v != v;
+    rounded = ((vec_bits)nan & (u | 0x400000u)) | (~(vec_bits)nan & rounded);
+    return (vec)(rounded & 0xffff0000u);
+}
+
+KERNEL_INLINE vec vec_from_bf16(const void *p) {
+    vec_halves h;
+    memcpy(&h, p, sizeof h);
+    return (vec)(__builtin_convertvector(h, vec_bits) << 16);
+}
+
+KERNEL_INLINE vec vec_from_f16(const void *p) {
+#if LANES == 16
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+#elif LANES == 8
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+#else
+    vec_halves h;
+    memcpy(&h, p, sizeof h);
+    vec_bits u = __builtin_convertvector(h, vec_bits);
+    /* The fraction and exponent moved to their places in f32 are 2^112 too small, subnormals
+     * included; an exponent of all ones becomes f32's. */
+    vec_bits magnitude = (u & 0x7fffu) << 13;
+    vec_bits scaled = (vec_bits)((vec)magnitude * 0x1p112f);
+    vec_bits special = (vec_bits)((u & 0x7c00u) == 0x7c00u) & 0x7f800000u;
+    return (vec)(scaled | special | (u & 0x8000u) << 16);
+#endif
+}
+
+/* min(n, LANES) elements of a weight type, the others zero. */
+KERNEL_INLINE vec vec_load_weight(dtype type, const char *base, int64_t i, int64_t n) {
+    uint16_t part[LANES] = {0};
+    const void *p = base + i * 2;
+    if (type == DTYPE_F32)
+        return vec_load_some(base + i * 4, n);
+    if (n < LANES) {
+        memcpy(part, p, (size_t)n * sizeof *part);
+        p = part;
+    }
+    return type == DTYPE_BF16 ? vec_from_bf16(p) : vec_from_f16(p);
+}
+
+/* ---- Functions ---------------------------------------------------------------------------- */
+
+/* e^x, about 1 ulp, subnormal results included: x = n ln 2 + r with |r| <= ln 2 / 2, and the series
+ * of e^r up to r^7 / 7!, whose rest is below 1e-8. NaN gives NaN. */
+KERNEL_INLINE vec vec_exp(vec x) {
+    const float magic = 0x1.8p23f; /* adding it rounds to an integer, found in the low bits */
+    /* Beyond these the result is 0 or infinite all the same, and n stays in range. */
+    x = vec_min(vec_set(89.0f), vec_max(vec_set(-105.0f), x));
+    vec shifted = vec_fma(x, vec_set(0x1.715476p0f), vec_set(magic));
+    vec n = shifted - magic;
+    /* ln 2 in two parts, the first with so few bits that n times it is exact */
+    vec r = vec_fma(n, vec_set(-0x1.63p-1f), x);
+    r = vec_fma(n, vec_set(0x1.bd0106p-13f), r);
+    vec p = vec_set(1.0f / 5040);
+    p = vec_fma(p, r, vec_set(1.0f / 720));
+    p = vec_fma(p, r, vec_set(1.0f / 120));
+    p = vec_fma(p, r, vec_set(1.0f / 24));
+    p = vec_fma(p, r, vec_set(1.0f / 6));
+    p = vec_fma(p, r, vec_set(0.5f));
+    p = vec_fma(p, r, vec_set(1.0f));
+    p = vec_fma(p, r, vec_set(1.0f));
+    /* 2^n in two factors: it may be subnormal, or above the largest power of two */
+    vec_ints k = (vec_ints)shifted - (vec_ints)vec_set(magic);
+    vec_ints half = k >> 1;
+    vec a = (vec)((vec_bits)(half + 127) << 23), b = (vec)((vec_bits)(k - half + 127) << 23);
+    return p * a * b;
+}
+
+/* 1 / (1 + e^-x) */
+KERNEL_INLINE vec vec_sigmoid(vec x) {
+    return 1.0f / (1.0f + vec_exp(-x));
+}
+
+#endif
