@@ -1,0 +1,209 @@
+/* reference.c - every op in plain C, as backend.h writes it down. No speed, no tricks. */
+#include "backend/reference.h"
+
+#include <math.h>
+
+static double weight(dtype type, const void *data, int64_t i) {
+    tensor t = {.type = type, .data = data};
+    return tensor_get_f32(&t, i);
+}
+
+static double round_bf16(double x) {
+    return f32_from_bf16(bf16_from_f32((float)x));
+}
+
+static void reference_embed(const embed_args *a) {
+    for (int64_t n = 0; n < a->rows; n++)
+        for (int64_t i = 0; i < a->features; i++)
+            a->y[n * a->features + i] =
+                (float)weight(a->table_type, a->table, a->ids[n] * a->features + i) * a->scale;
+}
+
+static void reference_rmsnorm(const rmsnorm_args *a) {
+    for (int64_t p = 0; p < a->groups; p++)
+        for (int64_t n = 0; n < a->rows; n++) {
+            const float *x = a->x[p] + n * a->x_stride;
+            double squares = 0;
+            for (int64_t i = 0; i < a->features; i++)
+                squares += (double)x[i] * x[i];
+            double root = sqrt(squares / (double)a->features + a->epsilon);
+            for (int64_t i = 0; i < a->features; i++)
+                a->y[p][n * a->y_stride + i] = (float)(x[i] / root * weight(a->w_type, a->w[p], i));
+        }
+}
+
+static void reference_linear(const linear_args *a) {
+    bool round = a->math == LINEAR_BF16;
+    for (int64_t p = 0; p < a->groups; p++)
+        for (int64_t n = 0; n < a->rows; n++)
+            for (int64_t o = 0; o < a->out; o++) {
+                double sum = 0;
+                for (int64_t i = 0; i < a->in; i++) {
+                    double x = a->x[p][n * a->x_stride + i];
+                    double w = weight(a->w_type, a->w[p], o * a->w_stride + i);
+                    sum += round ? round_bf16(x) * round_bf16(w) : x * w;
+                }
+                if (a->b && a->b[p])
+                    sum += weight(a->b_type, a->b[p], o);
+                float *y = &a->y[p][n * a->y_stride + o];
+                *y = (float)(a->accumulate ? *y + sum : sum);
+            }
+}
+
+static void reference_gelu(const gelu_args *a) {
+    for (int64_t p = 0; p < a->groups; p++)
+        for (int64_t n = 0; n < a->rows; n++)
+            for (int64_t i = 0; i < a->features; i++) {
+                double x = a->x[p][n * a->x_stride + i];
+                a->y[p][n * a->y_stride + i] = (float)(x * 0.5 * (1 + erf(x / sqrt(2))));
+            }
+}
+
+static void reference_add(const add_args *op) {
+    for (int64_t p = 0; p < op->groups; p++)
+        for (int64_t n = 0; n < op->rows; n++)
+            for (int64_t i = 0; i < op->features; i++)
+                op->y[p][n * op->y_stride + i] =
+                    op->a[p][n * op->a_stride + i] + op->b[p][n * op->b_stride + i];
+}
+
+static void reference_swiglu(const swiglu_args *a) {
+    for (int64_t n = 0; n < a->rows; n++)
+        for (int64_t i = 0; i < a->features; i++) {
+            double gate = a->gate[n * a->gate_stride + i], up = a->up[n * a->up_stride + i];
+            a->y[n * a->y_stride + i] = (float)(gate / (1 + exp(-gate)) * up);
+        }
+}
+
+static void reference_rope_table(const rope_table_args *a) {
+    for (int64_t n = 0; n < a->rows; n++)
+        for (int64_t i = 0; i < a->half; i++) {
+            float angle = (float)a->positions[n] * a->inverse_frequency[i];
+            a->table[n * 2 * a->half + i] = (float)(cos(angle) * a->scale);
+            a->table[n * 2 * a->half + a->half + i] = (float)(sin(angle) * a->scale);
+        }
+}
+
+static void reference_rope(const rope_args *a) {
+    int64_t half = a->head_dim / 2;
+    for (int64_t n = 0; n < a->rows; n++)
+        for (int64_t h = 0; h < a->heads; h++)
+            for (int64_t i = 0; i < half; i++) {
+                const float *x = a->x + n * a->x_stride + h * a->head_dim;
+                float *y = a->y + n * a->y_stride + h * a->head_dim;
+                double c = a->table[n * a->head_dim + i], s = a->table[n * a->head_dim + half + i];
+                double x1 = x[i], x2 = x[half + i];
+                y[i] = (float)(x1 * c - x2 * s);
+                y[half + i] = (float)(x2 * c + x1 * s);
+            }
+}
+
+static void reference_scatter_rows(const scatter_rows_args *a) {
+    for (int64_t n = 0; n < a->rows; n++)
+        for (int64_t i = 0; i < a->features; i++)
+            a->y[a->index[n] * a->y_stride + i] = a->x[n * a->x_stride + i];
+}
+
+static void reference_gather_rows(const gather_rows_args *a) {
+    for (int64_t n = 0; n < a->rows; n++)
+        for (int64_t i = 0; i < a->features; i++)
+            a->y[n * a->y_stride + i] = a->x[a->index[n] * a->x_stride + i];
+}
+
+static void reference_copy_rows(const copy_rows_args *a) {
+    for (int64_t p = 0; p < a->groups; p++)
+        for (int64_t n = 0; n < a->rows; n++)
+            for (int64_t i = 0; i < a->features; i++)
+                a->y[p][n * a->y_stride + i] = a->x[p][n * a->x_stride + i];
+}
+
+/* Two walks over what query n sees: the largest score, then the weighted sum. */
+static void attend(const attention_args *a, int64_t b, int64_t n, int64_t h) {
+    int64_t g = h / (a->heads / a->kv_heads);
+    const float *q = a->q + n * a->q_stride + h * a->head_dim;
+    float *y = a->y + n * a->y_stride + h * a->head_dim;
+    double largest = -INFINITY, total = 0, values[4096] = {0};
+    C2C_ASSERT(a->head_dim <= 4096);
+    for (int walk = 0; walk < 2; walk++)
+        for (int32_t r = a->range_start[b]; r < a->range_start[b + 1]; r++)
+            for (int64_t j = 0; j < a->ranges[r].count; j++) {
+                int64_t position = a->ranges[r].position + j;
+                if (position > a->positions[n] ||
+                    (a->window > 0 && position <= a->positions[n] - a->window))
+                    continue;
+                int64_t at = (a->ranges[r].row + j) * a->kv_stride + g * a->head_dim;
+                double score = 0;
+                for (int64_t d = 0; d < a->head_dim; d++)
+                    score += (double)q[d] * a->k[at + d];
+                score *= a->scale;
+                if (walk == 0) {
+                    largest = score > largest ? score : largest;
+                    continue;
+                }
+                double e = exp(score - largest);
+                total += e;
+                for (int64_t d = 0; d < a->head_dim; d++)
+                    values[d] += e * a->v[at + d];
+            }
+    for (int64_t d = 0; d < a->head_dim; d++)
+        y[d] = total > 0 ? (float)(values[d] / total) : 0;
+}
+
+static void reference_attention(const attention_args *a) {
+    for (int64_t b = 0; b < a->sequences; b++)
+        for (int64_t n = a->q_start[b]; n < a->q_start[b + 1]; n++)
+            for (int64_t h = 0; h < a->heads; h++)
+                attend(a, b, n, h);
+}
+
+static void reference_fuse_mix(const fuse_mix_args *a) {
+    for (int64_t p = 0; p < a->groups; p++)
+        for (int64_t n = 0; n < a->rows; n++)
+            for (int64_t g = 0; g < a->kv_heads; g++) {
+                double s = 1;
+                if (a->w && a->w[p])
+                    s = 1 / (1 + exp(-(double)a->w[p][n * a->w_stride + g]));
+                for (int64_t d = g * a->head_dim; d < (g + 1) * a->head_dim; d++) {
+                    double receiver = 0;
+                    if (a->receiver && a->receiver[p])
+                        receiver = a->receiver[p][n * a->receiver_stride + d];
+                    a->y[p][n * a->y_stride + d] =
+                        (float)(receiver + s * a->x[p][n * a->x_stride + d]);
+                }
+            }
+}
+
+static void reference_argmax(const argmax_args *a) {
+    for (int64_t n = 0; n < a->rows; n++) {
+        float best = -INFINITY;
+        bool found = false;
+        a->ids[n] = 0;
+        for (int64_t i = 0; i < a->features; i++) {
+            float x = a->x[n * a->x_stride + i];
+            if (x > best || (!found && x == x)) {
+                found = true;
+                best = x;
+                a->ids[n] = (int32_t)i;
+            }
+        }
+    }
+}
+
+static void reference_step_advance(const step_advance_args *a) {
+    for (int64_t b = 0; b < a->sequences; b++) {
+        a->ids[b] = a->next[b];
+        a->positions[b] += 1;
+        a->index[b] += 1;
+        a->ranges[a->range_start[b + 1] - 1].count += 1;
+    }
+}
+
+void reference_run(op_kind kind, const void *args) {
+    switch (kind) {
+#define X(name, tables)                                                                            \
+    case OP_##name: reference_##name(args); break;
+        OP_LIST(X)
+#undef X
+    case OP_COUNT: break;
+    }
+}

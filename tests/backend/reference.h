@@ -1,0 +1,10 @@
+/* reference.h - every op in plain C: the specification that backends are tested against. Sums are
+ * made in double, so that what a test measures is the error of the backend alone. */
+#ifndef C2C_TESTS_REFERENCE_H
+#define C2C_TESTS_REFERENCE_H
+
+#include "backend/backend.h"
+
+void reference_run(op_kind kind, const void *args);
+
+#endif

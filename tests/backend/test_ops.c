@@ -1,0 +1,282 @@
+/* test_ops.c - every op of the table on every backend against the reference, and the promises about
+ * bits: the same with any number of threads, and for a row alone or in a batch. */
+#include "backend/cpu/cpu.h"
+#include "backend/op_table.h"
+#include "backend/reference.h"
+#include "support/test.h"
+
+#define CASES 60 /* of each op on each backend */
+
+/* ---- Against the reference ---------------------------------------------------------------- */
+
+static void compare_floats(const op_row *row, const char *name, const float *got,
+                           const float *expected, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        float allowed = row->tolerance * fmaxf(1, fabsf(expected[i]));
+        if (!(fabsf(got[i] - expected[i]) <= allowed))
+            fail_msg("%s on %s: element %zu is %.9g, expected %.9g within %g (%s)",
+                     op_infos[row->kind].name, name, i, (double)got[i], (double)expected[i],
+                     (double)allowed, row->reason);
+    }
+}
+
+/* Runs a case on a backend; everything that was handed over is overwritten right after. */
+static void run_case(backend *b, const op_case *c, char **results) {
+    op_bound bound;
+    assert_ok(op_bound_make(&bound, c, b, &test_error));
+    backend_run(b, c->kind, bound.args);
+    int32_t groups = 0;
+    if (op_infos[c->kind].tables)
+        memcpy(&groups, bound.args + op_infos[c->kind].groups_offset, sizeof groups);
+    for (int t = 0; t < op_infos[c->kind].tables; t++)
+        if (bound.tables[t])
+            memset(bound.tables[t], 0xee, (size_t)groups * sizeof(void *));
+    memset(bound.args, 0xee, sizeof bound.args);
+    for (int i = 0; i < c->buffer_count; i++) {
+        results[i] = malloc(c->buffers[i].bytes);
+        assert_non_null(results[i]);
+        backend_download(b, results[i], bound.memory[i], c->buffers[i].bytes);
+    }
+    op_bound_free(&bound);
+}
+
+static void free_results(const op_case *c, char **results) {
+    for (int i = 0; i < c->buffer_count; i++)
+        free(results[i]);
+}
+
+static void check_op(backend *b, const char *name, const op_row *row, uint64_t seed) {
+    test_random random = {seed};
+    op_sizes sizes = op_sizes_random(&random);
+    op_case c;
+    char *results[OP_CASE_BUFFERS];
+    op_case_make(&c, row, &sizes, &random);
+    run_case(b, &c, results);
+    reference_run(row->kind, c.args.bytes); /* changes the case's own buffers */
+    for (int i = 0; i < c.buffer_count; i++) {
+        const op_buffer *buffer = &c.buffers[i];
+        if (buffer->is_float && buffer->written)
+            compare_floats(row, name, (float *)results[i], (float *)buffer->host,
+                           buffer->bytes / sizeof(float));
+        else if (memcmp(results[i], buffer->host, buffer->bytes) != 0)
+            fail_msg("%s on %s: buffer %d differs (seed %llu)", op_infos[row->kind].name, name, i,
+                     (unsigned long long)seed);
+    }
+    free_results(&c, results);
+    op_case_free(&c);
+}
+
+static void check_all_ops(backend *b, const char *name) {
+    for (int kind = 0; kind < OP_COUNT; kind++)
+        for (uint64_t seed = 0; seed < CASES; seed++)
+            check_op(b, name, &op_rows[kind], seed * 7919 + (uint64_t)kind);
+    backend_close(b);
+}
+
+static void cpu_matches_reference(void **state) {
+    (void)state;
+    for (int isa = 0; isa < CPU_ISA_COUNT; isa++) {
+        const cpu_kernels *kernels = cpu_kernels_for((cpu_isa)isa);
+        if (!kernels) {
+            print_message("kernel set %d: not on this machine\n", isa);
+            continue;
+        }
+        backend *b;
+        assert_ok(backend_cpu_open_isa(&b, 2, (cpu_isa)isa, &test_error));
+        check_all_ops(b, kernels->name);
+    }
+}
+
+static void queue_matches_reference(void **state) {
+    (void)state;
+    backend *b;
+    assert_ok(backend_queue_open(&b, 2, &test_error));
+    check_all_ops(b, "queue");
+}
+
+/* ---- Bits --------------------------------------------------------------------------------- */
+
+static void assert_same_results(const op_case *c, char **a, char **b, const char *what) {
+    for (int i = 0; i < c->buffer_count; i++)
+        if (memcmp(a[i], b[i], c->buffers[i].bytes) != 0)
+            fail_msg("%s: %s gives other bits", op_infos[c->kind].name, what);
+}
+
+/* Sizes that are cut into many parts, so that threads matter. */
+static op_sizes large_sizes(test_random *random) {
+    op_sizes sizes = op_sizes_random(random);
+    sizes.rows = 61;
+    sizes.features = 517;
+    sizes.out = 203;
+    sizes.groups = 3;
+    return sizes;
+}
+
+static void results_do_not_depend_on_backend_or_threads(void **state) {
+    (void)state;
+    backend *one, *four, *queue;
+    assert_ok(backend_cpu_open(&one, 1, &test_error));
+    assert_ok(backend_cpu_open(&four, 4, &test_error));
+    assert_ok(backend_queue_open(&queue, 3, &test_error));
+    for (int kind = 0; kind < OP_COUNT; kind++)
+        for (uint64_t seed = 0; seed < 6; seed++) {
+            test_random random = {seed};
+            op_sizes sizes = large_sizes(&random);
+            op_case c;
+            char *a[OP_CASE_BUFFERS], *b[OP_CASE_BUFFERS], *q[OP_CASE_BUFFERS];
+            op_case_make(&c, &op_rows[kind], &sizes, &random);
+            run_case(one, &c, a);
+            run_case(four, &c, b);
+            run_case(queue, &c, q);
+            assert_same_results(&c, a, b, "four threads");
+            assert_same_results(&c, a, q, "the queue");
+            free_results(&c, a);
+            free_results(&c, b);
+            free_results(&c, q);
+            op_case_free(&c);
+        }
+    backend_close(one);
+    backend_close(four);
+    backend_close(queue);
+}
+
+/* Runs an op whose arguments lie in host memory, which a CPU backend may use as it is. */
+typedef void (*isa_check)(backend *b, uint64_t seed);
+
+static void on_every_isa(isa_check check) {
+    for (int isa = 0; isa < CPU_ISA_COUNT; isa++) {
+        if (!cpu_kernels_for((cpu_isa)isa))
+            continue;
+        backend *b;
+        assert_ok(backend_cpu_open_isa(&b, 2, (cpu_isa)isa, &test_error));
+        for (uint64_t seed = 0; seed < CASES; seed++)
+            check(b, seed);
+        backend_close(b);
+    }
+}
+
+/* A linear's rows one by one, then all at once over the same y. */
+static void check_linear_rows(backend *b, uint64_t seed) {
+    test_random random = {seed};
+    op_sizes sizes = op_sizes_random(&random);
+    op_case c;
+    op_case_make(&c, &op_rows[OP_linear], &sizes, &random);
+    linear_args *a = &c.args.linear;
+    assert_ok(backend_reserve(b, (size_t)a->in, &test_error));
+    for (int32_t p = 0; p < a->groups; p++) {
+        size_t bytes = (size_t)(a->rows * a->y_stride) * sizeof(float);
+        float *alone = malloc(bytes), *together = malloc(bytes);
+        assert_true(alone && together);
+        memcpy(alone, a->y[p], bytes);
+        memcpy(together, a->y[p], bytes);
+        linear_args one = *a;
+        one.groups = 1;
+        one.w = a->w + p;
+        one.b = a->b ? a->b + p : NULL;
+        for (int64_t n = 0; n < a->rows; n++) {
+            one.rows = 1;
+            one.y = &(float *){alone + n * a->y_stride};
+            one.x = &(const float *){a->x[p] + n * a->x_stride};
+            op_linear(b, &one);
+        }
+        one.rows = a->rows;
+        one.y = &together;
+        one.x = a->x + p;
+        op_linear(b, &one);
+        assert_memory_equal(alone, together, bytes);
+        free(alone);
+        free(together);
+    }
+    op_case_free(&c);
+}
+
+static void linear_row_alone_equals_row_in_batch(void **state) {
+    (void)state;
+    on_every_isa(check_linear_rows);
+}
+
+/* The queries of a chunk one by one, each with only the keys that stand before it and itself, then
+ * all at once: prefill in any chunks gives the same bits. */
+static void check_attention_chunks(backend *b, uint64_t seed) {
+    test_random random = {seed};
+    op_sizes sizes = op_sizes_random(&random);
+    sizes.sequences = 1;
+    sizes.optional = false;
+    op_case c;
+    op_case_make(&c, &op_rows[OP_attention], &sizes, &random);
+    attention_args *a = &c.args.attention;
+    size_t bytes = (size_t)(a->rows * a->y_stride) * sizeof(float);
+    float *alone = malloc(bytes);
+    assert_non_null(alone);
+    memcpy(alone, a->y, bytes);
+    op_attention(b, a);
+    cache_range *ranges = malloc((size_t)a->range_start[1] * sizeof *ranges);
+    assert_non_null(ranges);
+    for (int64_t n = 0; n < a->rows; n++) {
+        memcpy(ranges, a->ranges, (size_t)a->range_start[1] * sizeof *ranges);
+        ranges[a->range_start[1] - 1].count = (int32_t)n + 1;
+        attention_args one = *a;
+        one.rows = 1;
+        one.y = alone + n * a->y_stride;
+        one.q = a->q + n * a->q_stride;
+        one.positions = a->positions + n;
+        one.q_start = (const int32_t[]){0, 1};
+        one.ranges = ranges;
+        op_attention(b, &one);
+    }
+    assert_memory_equal(alone, a->y, bytes);
+    free(ranges);
+    free(alone);
+    op_case_free(&c);
+}
+
+static void attention_does_not_depend_on_chunks(void **state) {
+    (void)state;
+    on_every_isa(check_attention_chunks);
+}
+
+/* bf16 activations: ties to even, infinities, and NaN stay what they are. */
+static void linear_bf16_rounds_like_bf16_from_f32(void **state) {
+    (void)state;
+    static const uint32_t hard[] = {0x3f808000, 0x3f818000, 0x3f817fff, 0x7f7fffff, 0x7f800000,
+                                    0xff800000, 0x7f800001, 0xffffffff, 0x00000001, 0x80008000};
+    for (int isa = 0; isa < CPU_ISA_COUNT; isa++) {
+        if (!cpu_kernels_for((cpu_isa)isa))
+            continue;
+        backend *b;
+        assert_ok(backend_cpu_open_isa(&b, 1, (cpu_isa)isa, &test_error));
+        assert_ok(backend_reserve(b, 1, &test_error));
+        for (size_t i = 0; i < sizeof hard / sizeof *hard; i++) {
+            float x, y, one = 1;
+            memcpy(&x, &hard[i], sizeof x);
+            float expected = f32_from_bf16(bf16_from_f32(x));
+            for (int weight = 0; weight < 2; weight++) { /* the odd number on either side */
+                op_linear(b, &(linear_args){.y = &(float *){&y},
+                                            .x = &(const float *){weight ? &one : &x},
+                                            .w = &(const void *){weight ? &x : &one},
+                                            .groups = 1,
+                                            .math = LINEAR_BF16,
+                                            .rows = 1,
+                                            .in = 1,
+                                            .out = 1,
+                                            .y_stride = 1,
+                                            .x_stride = 1,
+                                            .w_stride = 1});
+                assert_true(y == expected || (y != y && expected != expected));
+            }
+        }
+        backend_close(b);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cpu_matches_reference),
+        cmocka_unit_test(queue_matches_reference),
+        cmocka_unit_test(results_do_not_depend_on_backend_or_threads),
+        cmocka_unit_test(linear_row_alone_equals_row_in_batch),
+        cmocka_unit_test(attention_does_not_depend_on_chunks),
+        cmocka_unit_test(linear_bf16_rounds_like_bf16_from_f32),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
