@@ -11,6 +11,9 @@ typedef struct tokenizer tokenizer;
 
 /* `folder`/tokenizer.json. Components that this build does not know are refused by name. */
 c2c_status tokenizer_open(tokenizer **t, const char *folder, c2c_error *error);
+/* The same from a document that may be closed afterwards; `name` stands in messages. */
+c2c_status tokenizer_load(tokenizer **t, const json_value *root, const char *name,
+                          c2c_error *error);
 void tokenizer_close(tokenizer *t);
 
 /* One token of an encoding; offsets count characters (code points) of the input text. */
@@ -47,6 +50,7 @@ typedef struct text_stream {
     const tokenizer *tokenizer;
     bool skip_special;
     buffer pending; /* bytes that do not yet make a whole character */
+    bool started;   /* a token gave text */
 } text_stream;
 
 void text_stream_init(text_stream *s, const tokenizer *t, bool skip_special);

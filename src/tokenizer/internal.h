@@ -1,0 +1,330 @@
+/* internal.h - what the files of the tokenizer share: the parts of a tokenizer.json, each loaded
+ * from its own member, and the pieces of text that pass through them.
+ *
+ *     text -> added tokens (raw) -> normalizer -> added tokens (normalized) -> pre-tokenizer
+ *          -> bpe -> post-processor -> tokens;   ids -> decoder -> text
+ *
+ * Chat templates do not belong here. */
+#ifndef C2C_TOKENIZER_INTERNAL_H
+#define C2C_TOKENIZER_INTERNAL_H
+
+#include "tokenizer/tokenizer.h"
+
+/* Components one inside the other, or one after the other, in any of the lists. */
+#define COMPONENT_LIMIT 64
+/* Ids above this are refused: no known vocabulary has a tenth of it, and a table has a row per id.
+ */
+#define TOKEN_ID_LIMIT (1 << 22)
+/* Offsets are int32_t. */
+#define TEXT_LIMIT ((size_t)INT32_MAX)
+
+/* ---- Loading (component.c) ---------------------------------------------------------------- */
+
+/* Passed to every loader. `arena` lives as long as the tokenizer; `name` is the file's. */
+typedef struct loader {
+    const char *name;
+    arena *arena;
+    c2c_error *error;
+} loader;
+
+/* One known value of a "type" member. `run` differs from list to list. */
+typedef struct component_kind {
+    const char *type;
+    c2c_status (*load)(void *list, const json_value *value, const char *where, const loader *l);
+} component_kind;
+
+/* Finds the loader that `value`'s "type" names in `kinds` (the last one has type NULL) and calls
+ * it; an unknown type is refused with the list of the known ones. null loads nothing. */
+c2c_status component_load(const component_kind *kinds, void *list, const json_value *value,
+                          const char *where, const loader *l);
+
+/* Loads each element of the array `key` of a Sequence. */
+c2c_status component_load_sequence(const component_kind *kinds, void *list, const json_value *value,
+                                   const char *key, const char *where, const loader *l);
+
+/* "FILE: WHERE", for the typed getters of JSON. */
+#define WHERE_TEXT 512
+const char *loader_where(char text[WHERE_TEXT], const loader *l, const char *where);
+
+/* At most 40 bytes of a text from a file, printable, for messages. */
+#define EXCERPT_TEXT 64
+const char *text_excerpt(char excerpt[EXCERPT_TEXT], const char *text, size_t length);
+
+/* ---- Characters (unicode.c) --------------------------------------------------------------- */
+
+/* The character that starts valid UTF-8 at `text`; *size becomes its bytes (1 to 4). */
+uint32_t utf8_read(const char *text, size_t *size);
+/* Writes a character; the number of bytes. */
+size_t utf8_write(uint32_t character, char bytes[4]);
+bool unicode_is_space(uint32_t character); /* White_Space */
+bool unicode_is_word(uint32_t character);  /* what Rust's regex crate calls \w */
+/* Moves whole characters from `pending` to `out`, each maximal broken part as U+FFFD. A character
+ * that the end cuts off stays, unless `final`. */
+void utf8_flush(buffer *pending, buffer *out, bool final);
+
+/* ---- Pieces (piece.c) --------------------------------------------------------------------- */
+
+/* Bytes [start, end) of the original text that a character came from. */
+typedef struct origin {
+    uint32_t start, end;
+} origin;
+
+/* A part of the text, normalized or not; a view. */
+typedef struct piece {
+    const char *bytes;
+    size_t length;
+    const origin *origins; /* [length]; NULL: byte i is byte base + i of the original */
+    uint32_t base;
+} piece;
+
+piece piece_slice(piece p, size_t start, size_t end);
+/* Where the bytes [start, end), not empty, came from. */
+origin piece_origin(piece p, size_t start, size_t end);
+
+/* A piece being written. Zero-initialise; check `bytes.failed` once at the end. */
+typedef struct piece_buffer {
+    buffer bytes;
+    origin *origins;
+    size_t capacity;
+} piece_buffer;
+
+void piece_buffer_append(piece_buffer *b, const char *bytes, size_t length, origin from);
+void piece_buffer_clear(piece_buffer *b);
+void piece_buffer_free(piece_buffer *b);
+piece piece_buffer_view(const piece_buffer *b);
+
+/* ---- Vocabulary (vocabulary.c) ------------------------------------------------------------ */
+
+typedef struct vocabulary_token {
+    const char *text; /* NULL: no token has this id */
+    uint32_t length;
+    bool in_model; /* the model knows it; else only an added token */
+    bool special;
+    bool strips; /* an added token that takes white space beside it */
+} vocabulary_token;
+
+typedef struct vocabulary_slot {
+    uint32_t hash;
+    int32_t id; /* -1: free */
+} vocabulary_slot;
+
+typedef struct vocabulary {
+    vocabulary_token *tokens; /* [count], by id */
+    size_t count, capacity;   /* count: largest id + 1 */
+    size_t model_size;        /* tokens of the model */
+    size_t longest;           /* bytes of the longest text */
+    vocabulary_slot *slots;   /* open addressing by text */
+    size_t mask;
+    uint64_t seed;
+} vocabulary;
+
+/* `vocab`: an object of text: id. Leaves room for `added` more tokens. */
+c2c_status vocabulary_load(vocabulary *v, const json_value *vocab, size_t added, const loader *l);
+/* The id must be free and below the capacity. `text` must live as long as the vocabulary. */
+void vocabulary_add(vocabulary *v, const char *text, uint32_t length, int32_t id, bool in_model);
+int32_t vocabulary_find(const vocabulary *v, const char *text, size_t length);
+/* The same among the model's tokens only. */
+int32_t vocabulary_find_model(const vocabulary *v, const char *text, size_t length);
+/* NULL when no token has this id. */
+const vocabulary_token *vocabulary_token_of(const vocabulary *v, int32_t id);
+
+/* ---- Patterns (pattern.c, onig.c) --------------------------------------------------------- */
+
+typedef struct pattern pattern;
+
+/* A regular expression in Oniguruma's syntax, or a literal text. */
+c2c_status pattern_compile(pattern **p, const char *text, size_t length, bool literal,
+                           const char *where, const loader *l);
+void pattern_free(pattern *p);
+
+/* The same expression in PCRE2's syntax, with Oniguruma's meaning; refuses what would differ. */
+c2c_status onig_translate(const char *text, size_t length, buffer *out, const char *where,
+                          const loader *l);
+
+/* Matches of one subject, from left to right. */
+typedef struct pattern_scan {
+    const pattern *pattern;
+    const char *text;
+    size_t length;
+    size_t at;       /* where the next search starts */
+    bool matched;    /* there was a match, */
+    size_t last_end; /* which ended here */
+} pattern_scan;
+
+/* Room for a search; NULL when out of memory. One thread at a time. */
+typedef struct pattern_work pattern_work;
+pattern_work *pattern_work_new(void);
+void pattern_work_free(pattern_work *w);
+
+/* *found is false after the last match. */
+c2c_status pattern_next(pattern_scan *s, pattern_work *w, bool *found, size_t *start, size_t *end,
+                        c2c_error *error);
+
+/* ---- Normalizer (normalizer.c, normal_form.c) --------------------------------------------- */
+
+typedef struct normalizer {
+    struct normalizer_step *steps;
+    size_t count;
+} normalizer;
+
+c2c_status normalizer_load(normalizer *n, const json_value *value, const loader *l);
+/* *out views `in` itself where nothing changed, else one of the two buffers. */
+c2c_status normalizer_run(const normalizer *n, piece in, piece_buffer work[2], piece *out,
+                          c2c_error *error);
+
+/* Canonical composition (NFC); false, and nothing written, when `in` is its own normal form. */
+bool normal_form_c(piece in, piece_buffer *out);
+
+/* ---- Added tokens (added_tokens.c) -------------------------------------------------------- */
+
+typedef struct added_token {
+    int32_t id;
+    bool single_word, lstrip, rstrip, normalized, special;
+} added_token;
+
+/* All texts of one kind in a tree of bytes. */
+typedef struct added_tree {
+    struct added_edge *edges; /* open addressing by (node, byte); NULL: no tokens */
+    size_t mask;
+    int32_t *accepts;    /* by node: an index of tokens, or -1 */
+    uint32_t first[256]; /* children of the root, 0: none */
+} added_tree;
+
+typedef struct added_tokens {
+    added_token *tokens;
+    size_t count;
+    added_tree raw, normalized; /* found before and after normalizing */
+} added_tokens;
+
+/* Adds the tokens to the vocabulary, too. `value` may be NULL. */
+c2c_status added_tokens_load(added_tokens *a, vocabulary *v, const normalizer *n,
+                             const json_value *value, const loader *l);
+
+/* One after the other: the text between added tokens (token NULL), and added tokens. */
+typedef struct added_scan {
+    const added_tokens *added;
+    const added_tree *tree;
+    const char *text;
+    size_t length;
+    size_t at;      /* where the next search starts */
+    size_t emitted; /* the text up to here was given out */
+    const added_token *waiting;
+    size_t waiting_start, waiting_end;
+} added_scan;
+
+/* False at the end. Ranges may be empty. */
+bool added_next(added_scan *s, const added_token **token, size_t *start, size_t *end);
+
+/* ---- Pre-tokenizer (pre_tokenizer.c, byte_level.c) ---------------------------------------- */
+
+typedef struct pre_tokenizer {
+    struct pre_tokenizer_step *steps;
+    size_t count;
+    bool byte_level; /* the last step: its pieces stay bytes, the model maps them */
+} pre_tokenizer;
+
+struct encoder;
+
+c2c_status pre_tokenizer_load(pre_tokenizer *p, const json_value *value, const loader *l);
+void pre_tokenizer_deinit(pre_tokenizer *p);
+/* Cuts `in` and hands each part to bpe_encode, in order. */
+c2c_status pre_tokenizer_run(const pre_tokenizer *p, struct encoder *e, piece in);
+
+/* The byte-level alphabet: each byte as one visible character (GPT-2). */
+uint32_t byte_level_character(uint8_t byte);
+int byte_level_byte(uint32_t character); /* -1: not of the alphabet */
+/* Appends the bytes that `text` stands for, or `text` itself if any character is not in it. */
+void byte_level_decode(const char *text, size_t length, buffer *out);
+
+/* ---- Byte pair encoding (bpe.c) ----------------------------------------------------------- */
+
+typedef struct bpe_merge {
+    uint64_t pair; /* left id, right id; UINT64_MAX: free */
+    uint32_t rank;
+    int32_t merged;
+} bpe_merge;
+
+typedef struct bpe {
+    const vocabulary *vocabulary;
+    bpe_merge *merges; /* open addressing by pair */
+    size_t mask;
+    int32_t bytes[256];    /* the token of each byte-level character, or -1 */
+    int32_t fallback[256]; /* "<0x00>" ... "<0xFF>", or -1 */
+    int32_t unknown;       /* -1: none; unknown characters then give nothing */
+    bool byte_fallback, fuse_unknown, ignore_merges;
+} bpe;
+
+c2c_status bpe_load(bpe *b, const vocabulary *v, const json_value *model, const loader *l);
+
+/* Scratch of one encoding. Zero-initialise. */
+typedef struct bpe_work {
+    struct bpe_symbol *symbols;
+    uint64_t *heap;
+    size_t capacity; /* symbols */
+    buffer text;
+} bpe_work;
+
+void bpe_work_free(bpe_work *w);
+
+/* Appends the tokens of one word. byte_level: `word` holds bytes still to be mapped. */
+c2c_status bpe_encode(const bpe *b, struct encoder *e, piece word, bool byte_level);
+
+/* ---- Post-processor (post_processor.c) ---------------------------------------------------- */
+
+typedef struct post_processor {
+    const vocabulary *vocabulary;
+    struct post_step *steps;
+    size_t count;
+} post_processor;
+
+c2c_status post_processor_load(post_processor *p, const vocabulary *v, const json_value *value,
+                               const loader *l);
+/* On the encoder's tokens from index `first`, whose offsets still count bytes. */
+c2c_status post_processor_run(const post_processor *p, struct encoder *e, size_t first,
+                              bool add_special);
+
+/* ---- Decoder (decoder.c) ------------------------------------------------------------------ */
+
+typedef enum decoder_kind {
+    DECODER_NONE = 0,  /* texts with spaces between them */
+    DECODER_BYTE_LEVEL /* texts mapped back to bytes */
+} decoder_kind;
+
+typedef struct decoder {
+    decoder_kind kind;
+} decoder;
+
+c2c_status decoder_load(decoder *d, const json_value *value, const loader *l);
+
+/* ---- Encoding (encode.c) ------------------------------------------------------------------ */
+
+/* One call of tokenizer_encode: the text, and scratch that all stages use. */
+typedef struct encoder {
+    const tokenizer *tokenizer;
+    const char *text;
+    size_t length;
+    token_list *out;
+    piece_buffer normal[2];
+    piece_buffer *steps; /* one per step of the pre-tokenizer */
+    pattern_work *pattern;
+    bpe_work bpe;
+    c2c_error *error;
+} encoder;
+
+/* Appends a token that came from these bytes of the text. */
+c2c_status encoder_emit(encoder *e, int32_t id, origin from);
+
+struct tokenizer {
+    arena *arena;
+    vocabulary vocabulary;
+    normalizer normalizer;
+    added_tokens added;
+    pre_tokenizer pre_tokenizer;
+    bpe bpe;
+    post_processor post_processor;
+    decoder decoder;
+};
+
+c2c_status token_list_reserve(token_list *list, size_t more, c2c_error *error);
+
+#endif

@@ -1,0 +1,54 @@
+/* piece.c - text between the original and the model, each byte with the original bytes that it came
+ * from. As long as nothing changed the text, positions alone tell this. */
+#include "tokenizer/internal.h"
+
+#include <stdlib.h>
+
+piece piece_slice(piece p, size_t start, size_t end) {
+    p.bytes += start;
+    p.length = end - start;
+    if (p.origins)
+        p.origins += start;
+    p.base += (uint32_t)start;
+    return p;
+}
+
+origin piece_origin(piece p, size_t start, size_t end) {
+    if (p.origins)
+        return (origin){p.origins[start].start, p.origins[end - 1].end};
+    return (origin){p.base + (uint32_t)start, p.base + (uint32_t)end};
+}
+
+void piece_buffer_append(piece_buffer *b, const char *bytes, size_t length, origin from) {
+    size_t start = b->bytes.length;
+    buffer_append(&b->bytes, bytes, length);
+    if (b->bytes.failed)
+        return;
+    if (b->bytes.length > b->capacity) {
+        size_t capacity = b->bytes.length < 64 ? 128 : b->bytes.length * 2, size;
+        origin *origins =
+            size_mul(capacity, sizeof *origins, &size) ? realloc(b->origins, size) : NULL;
+        if (!origins) {
+            b->bytes.failed = true;
+            return;
+        }
+        b->origins = origins;
+        b->capacity = capacity;
+    }
+    for (size_t i = start; i < b->bytes.length; i++)
+        b->origins[i] = from;
+}
+
+void piece_buffer_clear(piece_buffer *b) {
+    buffer_clear(&b->bytes);
+}
+
+void piece_buffer_free(piece_buffer *b) {
+    buffer_free(&b->bytes);
+    free(b->origins);
+    *b = (piece_buffer){0};
+}
+
+piece piece_buffer_view(const piece_buffer *b) {
+    return (piece){b->bytes.data, b->bytes.length, b->origins, 0};
+}

@@ -1,0 +1,210 @@
+/* post_processor.c - the "post_processor" of tokenizer.json: offsets that leave out white space,
+ * and the special tokens around a text. Offsets still count bytes here. */
+#include "tokenizer/internal.h"
+
+#define SPECIAL_LIMIT 64
+
+struct post_step {
+    c2c_status (*run)(const struct post_step *s, encoder *e, size_t first, bool add_special);
+    bool add_prefix_space;
+    int32_t *before, *after; /* ids around the text */
+    size_t before_count, after_count;
+};
+
+static c2c_status add_step(post_processor *p, struct post_step step, const char *where,
+                           const loader *l) {
+    if (!p->steps)
+        p->steps = arena_alloc(l->arena, COMPONENT_LIMIT * sizeof *p->steps);
+    if (!p->steps)
+        return error_memory(l->error, COMPONENT_LIMIT * sizeof *p->steps, "post-processors");
+    if (p->count == COMPONENT_LIMIT)
+        return error_set(l->error, C2C_STATUS_UNSUPPORTED, "%s: %s: more than %d post-processors",
+                         l->name, where, COMPONENT_LIMIT);
+    p->steps[p->count++] = step;
+    return C2C_STATUS_OK;
+}
+
+c2c_status post_processor_run(const post_processor *p, encoder *e, size_t first, bool add_special) {
+    c2c_status status = C2C_STATUS_OK;
+    for (size_t i = 0; i < p->count && status == C2C_STATUS_OK; i++)
+        status = p->steps[i].run(&p->steps[i], e, first, add_special);
+    return status;
+}
+
+/* ---- ByteLevel: trimmed offsets ----------------------------------------------------------- */
+
+/* A space as it is written in the text, or in the byte-level alphabet. */
+static bool is_space(uint32_t character) {
+    return unicode_is_space(character) || character == byte_level_character(' ');
+}
+
+static size_t previous_character(const char *text, size_t at) {
+    do
+        at--;
+    while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80);
+    return at;
+}
+
+static size_t leading_spaces(const char *text, size_t length) {
+    size_t count = 0, size;
+    for (size_t i = 0; i < length && is_space(utf8_read(text + i, &size)); i += size)
+        count++;
+    return count;
+}
+
+static size_t trailing_spaces(const char *text, size_t length) {
+    size_t count = 0, size;
+    for (size_t i = length; i > 0; count++) {
+        i = previous_character(text, i);
+        if (!is_space(utf8_read(text + i, &size)))
+            break;
+    }
+    return count;
+}
+
+/* Moves the ends of one token inwards by as many characters as its text has spaces there. */
+static void trim(const struct post_step *s, const encoder *e, token *t, bool first) {
+    const vocabulary_token *known = vocabulary_token_of(&e->tokenizer->vocabulary, t->id);
+    const char *text = known->text;
+    size_t length = known->length;
+    if (known->strips) { /* the text it stands for is longer than its own */
+        text = e->text + t->start;
+        length = (size_t)(t->end - t->start);
+    }
+    size_t leading = leading_spaces(text, length), trailing = trailing_spaces(text, length), size;
+    /* The first space may be one that the pre-tokenizer put there. */
+    if ((first || t->start == 0) && s->add_prefix_space && leading == 1)
+        leading = 0;
+    for (; leading > 0 && t->start < t->end; leading--) {
+        utf8_read(e->text + t->start, &size);
+        t->start += (int32_t)size;
+    }
+    for (; trailing > 0 && t->end > t->start; trailing--)
+        t->end = (int32_t)previous_character(e->text, (size_t)t->end);
+}
+
+static c2c_status run_trim(const struct post_step *s, encoder *e, size_t first, bool add_special) {
+    (void)add_special;
+    for (size_t i = first; i < e->out->count; i++)
+        trim(s, e, &e->out->items[i], i == first);
+    return C2C_STATUS_OK;
+}
+
+static c2c_status load_byte_level(void *list, const json_value *value, const char *where,
+                                  const loader *l) {
+    struct post_step step = {.run = run_trim};
+    bool trim_offsets = false;
+    char place[WHERE_TEXT];
+    loader_where(place, l, where);
+    c2c_status status =
+        json_get_bool(value, "add_prefix_space", NULL, &step.add_prefix_space, place, l->error);
+    if (status == C2C_STATUS_OK)
+        status = json_get_bool(value, "trim_offsets", NULL, &trim_offsets, place, l->error);
+    if (status != C2C_STATUS_OK || !trim_offsets)
+        return status;
+    return add_step(list, step, where, l);
+}
+
+/* ---- TemplateProcessing ------------------------------------------------------------------- */
+
+static c2c_status run_template(const struct post_step *s, encoder *e, size_t first,
+                               bool add_special) {
+    if (!add_special)
+        return C2C_STATUS_OK;
+    size_t added = s->before_count + s->after_count, count = e->out->count - first;
+    c2c_status status = token_list_reserve(e->out, added, e->error);
+    if (status != C2C_STATUS_OK || added == 0)
+        return status;
+    token *tokens = e->out->items + first;
+    memmove(tokens + s->before_count, tokens, count * sizeof *tokens);
+    for (size_t i = 0; i < s->before_count; i++)
+        tokens[i] = (token){s->before[i], 0, 0};
+    for (size_t i = 0; i < s->after_count; i++)
+        tokens[s->before_count + count + i] = (token){s->after[i], 0, 0};
+    e->out->count += added;
+    return C2C_STATUS_OK;
+}
+
+/* The ids of one special token of the template, appended to `ids` (SPECIAL_LIMIT of them). */
+static c2c_status read_special(const vocabulary *v, const json_value *template,
+                               const json_value *name, int32_t *ids, size_t *count,
+                               const char *where, const loader *l) {
+    const char *text = name && name->type == JSON_STRING ? name->string : "";
+    const json_value *list = json_get(json_get(json_get(template, "special_tokens"), text), "ids");
+    char excerpt[EXCERPT_TEXT];
+    text_excerpt(excerpt, text, strlen(text));
+    if (!list || list->type != JSON_ARRAY)
+        return error_set(l->error, C2C_STATUS_BAD_FILE,
+                         "%s: %s.special_tokens: expected the ids of \"%s\", found none", l->name,
+                         where, excerpt);
+    for (uint32_t i = 0; i < list->count; i++) {
+        const json_value *id = &list->items[i];
+        if (id->type != JSON_INTEGER || id->integer < 0 || id->integer >= TOKEN_ID_LIMIT ||
+            !vocabulary_token_of(v, (int32_t)id->integer))
+            return error_set(l->error, C2C_STATUS_BAD_FILE,
+                             "%s: %s.special_tokens: \"%s\": expected ids of tokens", l->name,
+                             where, excerpt);
+        if (*count == SPECIAL_LIMIT)
+            return error_set(l->error, C2C_STATUS_UNSUPPORTED,
+                             "%s: %s: more than %d special tokens on one side of the text", l->name,
+                             where, SPECIAL_LIMIT);
+        ids[(*count)++] = (int32_t)id->integer;
+    }
+    return C2C_STATUS_OK;
+}
+
+static c2c_status load_template(void *list, const json_value *value, const char *where,
+                                const loader *l) {
+    post_processor *p = list;
+    struct post_step step = {.run = run_template};
+    int32_t *ids = arena_alloc(l->arena, 2 * SPECIAL_LIMIT * sizeof *ids);
+    if (!ids)
+        return error_memory(l->error, 2 * SPECIAL_LIMIT * sizeof *ids, "special tokens");
+    step.before = ids;
+    step.after = ids + SPECIAL_LIMIT;
+    const json_value *single = json_get(value, "single");
+    bool seen = false, good = single && single->type == JSON_ARRAY;
+    for (uint32_t i = 0; good && i < single->count; i++) {
+        const json_value *special = json_get(&single->items[i], "SpecialToken");
+        const json_value *id = json_get(json_get(&single->items[i], "Sequence"), "id");
+        if (special) {
+            c2c_status status =
+                read_special(p->vocabulary, value, json_get(special, "id"),
+                             seen ? step.after : step.before,
+                             seen ? &step.after_count : &step.before_count, where, l);
+            if (status != C2C_STATUS_OK)
+                return status;
+        } else {
+            good = !seen && id && id->type == JSON_STRING && strcmp(id->string, "A") == 0;
+            seen = true;
+        }
+    }
+    if (!good || !seen)
+        return error_set(l->error, C2C_STATUS_UNSUPPORTED,
+                         "%s: %s.single: expected special tokens and the sequence A, once", l->name,
+                         where);
+    return add_step(p, step, where, l);
+}
+
+/* ---- Loading ------------------------------------------------------------------------------ */
+
+static c2c_status load_sequence(void *list, const json_value *value, const char *where,
+                                const loader *l);
+
+static const component_kind kinds[] = {
+    {"ByteLevel", load_byte_level},
+    {"Sequence", load_sequence},
+    {"TemplateProcessing", load_template},
+    {NULL, NULL},
+};
+
+static c2c_status load_sequence(void *list, const json_value *value, const char *where,
+                                const loader *l) {
+    return component_load_sequence(kinds, list, value, "processors", where, l);
+}
+
+c2c_status post_processor_load(post_processor *p, const vocabulary *v, const json_value *value,
+                               const loader *l) {
+    p->vocabulary = v;
+    return component_load(kinds, p, value, "post_processor", l);
+}

@@ -1,0 +1,120 @@
+/* tokenizer.c - opening a tokenizer.json: its parts in the order in which they need each other.
+ * "truncation" and "padding" do not apply here; who encodes decides about both. */
+#include "tokenizer/internal.h"
+
+#include <stdlib.h>
+
+/* Old files have no "type"; a model with merges is BPE. */
+static c2c_status check_model(const json_value *model, const loader *l) {
+    char excerpt[EXCERPT_TEXT];
+    if (!model || model->type != JSON_OBJECT)
+        return error_set(l->error, C2C_STATUS_BAD_FILE, "%s: model: expected an object, found %s",
+                         l->name, model ? json_type_name(model->type) : "nothing");
+    const json_value *type = json_get(model, "type");
+    if (!type && json_get(model, "merges"))
+        return C2C_STATUS_OK;
+    if (!type || type->type != JSON_STRING)
+        return error_set(l->error, C2C_STATUS_BAD_FILE,
+                         "%s: model.type: expected a string, found %s", l->name,
+                         type ? json_type_name(type->type) : "nothing");
+    if (strcmp(type->string, "BPE") != 0)
+        return error_set(l->error, C2C_STATUS_UNSUPPORTED,
+                         "%s: model.type: \"%s\" is not supported; supported: BPE", l->name,
+                         text_excerpt(excerpt, type->string, type->count));
+    return C2C_STATUS_OK;
+}
+
+/* Bytes of the byte-level alphabet that the vocabulary lacks cannot fall back to other bytes. */
+static c2c_status check_bytes(const tokenizer *t, const loader *l) {
+    if (!t->pre_tokenizer.byte_level || !t->bpe.byte_fallback)
+        return C2C_STATUS_OK;
+    for (int i = 0; i < 256; i++)
+        if (t->bpe.bytes[i] < 0)
+            return error_set(l->error, C2C_STATUS_UNSUPPORTED,
+                             "%s: model.byte_fallback: not supported with a ByteLevel "
+                             "pre-tokenizer whose byte %d model.vocab lacks",
+                             l->name, i);
+    return C2C_STATUS_OK;
+}
+
+static c2c_status load_parts(tokenizer *t, const json_value *root, const loader *l) {
+    const json_value *model = json_get(root, "model"), *added = json_get(root, "added_tokens");
+    c2c_status status = check_model(model, l);
+    if (status == C2C_STATUS_OK)
+        status = vocabulary_load(&t->vocabulary, json_get(model, "vocab"),
+                                 added && added->type == JSON_ARRAY ? added->count : 0, l);
+    if (status == C2C_STATUS_OK)
+        status = bpe_load(&t->bpe, &t->vocabulary, model, l);
+    if (status == C2C_STATUS_OK)
+        status = normalizer_load(&t->normalizer, json_get(root, "normalizer"), l);
+    if (status == C2C_STATUS_OK)
+        status = added_tokens_load(&t->added, &t->vocabulary, &t->normalizer, added, l);
+    if (status == C2C_STATUS_OK)
+        status = pre_tokenizer_load(&t->pre_tokenizer, json_get(root, "pre_tokenizer"), l);
+    if (status == C2C_STATUS_OK)
+        status = check_bytes(t, l);
+    if (status == C2C_STATUS_OK)
+        status = post_processor_load(&t->post_processor, &t->vocabulary,
+                                     json_get(root, "post_processor"), l);
+    if (status == C2C_STATUS_OK)
+        status = decoder_load(&t->decoder, json_get(root, "decoder"), l);
+    return status;
+}
+
+c2c_status tokenizer_load(tokenizer **t, const json_value *root, const char *name,
+                          c2c_error *error) {
+    *t = NULL;
+    if (root->type != JSON_OBJECT)
+        return error_set(error, C2C_STATUS_BAD_FILE, "%s: expected an object, found %s", name,
+                         json_type_name(root->type));
+    tokenizer *made = calloc(1, sizeof *made);
+    if (!made)
+        return error_memory(error, sizeof *made, name);
+    c2c_status status = C2C_STATUS_OK;
+    made->arena = arena_new(1 << 16);
+    loader l = {.name = name, .arena = made->arena, .error = error};
+    if (!made->arena)
+        status = error_memory(error, 1 << 16, name);
+    else
+        status = load_parts(made, root, &l);
+    if (status == C2C_STATUS_OK)
+        *t = made;
+    else
+        tokenizer_close(made);
+    return status;
+}
+
+c2c_status tokenizer_open(tokenizer **t, const char *folder, c2c_error *error) {
+    *t = NULL;
+    json_document *document = NULL;
+    char *path = path_join(folder, "tokenizer.json");
+    if (!path)
+        return error_memory(error, strlen(folder), "a path");
+    c2c_status status = json_open(&document, path, error);
+    if (status == C2C_STATUS_OK)
+        status = tokenizer_load(t, json_root(document), path, error);
+    json_close(document);
+    free(path);
+    return status;
+}
+
+void tokenizer_close(tokenizer *t) {
+    if (!t)
+        return;
+    pre_tokenizer_deinit(&t->pre_tokenizer);
+    arena_free(t->arena);
+    free(t);
+}
+
+size_t tokenizer_vocabulary_size(const tokenizer *t) {
+    return t->vocabulary.count;
+}
+
+int32_t tokenizer_find(const tokenizer *t, const char *text, size_t length) {
+    return vocabulary_find(&t->vocabulary, text, length);
+}
+
+bool tokenizer_is_special(const tokenizer *t, int32_t id) {
+    const vocabulary_token *token = vocabulary_token_of(&t->vocabulary, id);
+    return token && token->special;
+}

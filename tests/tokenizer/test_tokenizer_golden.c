@@ -1,0 +1,128 @@
+/* test_tokenizer_golden.c - recorded results of Hugging Face tokenizers, string by string: ids,
+ * ids with special tokens, offsets, decoded both ways, streamed; and how long loading takes. */
+#include "support/test.h"
+#include "tokenizer/tokenizer.h"
+
+static void check_ids(const json_value *row, const char *key, const token_list *got) {
+    const json_value *ids = json_get(row, key);
+    if (!ids)
+        return;
+    assert_int_equal(got->count, ids->count);
+    for (size_t i = 0; i < got->count; i++)
+        assert_int_equal(got->items[i].id, ids->items[i].integer);
+}
+
+static void check_offsets(const json_value *row, const token_list *got) {
+    const json_value *offsets = json_get(row, "offsets");
+    if (!offsets || offsets->type != JSON_ARRAY)
+        return;
+    assert_int_equal(got->count, offsets->count);
+    for (size_t i = 0; i < got->count; i++) {
+        assert_int_equal(got->items[i].start, offsets->items[i].items[0].integer);
+        assert_int_equal(got->items[i].end, offsets->items[i].items[1].integer);
+    }
+}
+
+/* At once and streamed; `expected` may be NULL. */
+static void check_text(const tokenizer *t, const token_list *tokens, bool skip,
+                       const json_value *expected) {
+    buffer whole = {0}, streamed = {0};
+    int32_t *ids = calloc(tokens->count + 1, sizeof *ids);
+    assert_non_null(ids);
+    text_stream s;
+    text_stream_init(&s, t, skip);
+    for (size_t i = 0; i < tokens->count; i++) {
+        ids[i] = tokens->items[i].id;
+        assert_ok(text_stream_push(&s, ids[i], &streamed, &test_error));
+    }
+    assert_ok(text_stream_finish(&s, &streamed, &test_error));
+    text_stream_deinit(&s);
+    assert_ok(tokenizer_decode(t, ids, tokens->count, skip, &whole, &test_error));
+    assert_int_equal(whole.length, streamed.length);
+    if (whole.length > 0)
+        assert_memory_equal(whole.data, streamed.data, whole.length);
+    if (expected) {
+        assert_int_equal(whole.length, expected->count);
+        if (whole.length > 0)
+            assert_memory_equal(whole.data, expected->string, whole.length);
+    }
+    free(ids);
+    buffer_free(&whole);
+    buffer_free(&streamed);
+}
+
+static void check_row(const tokenizer *t, const json_value *row) {
+    const json_value *text = json_get(row, "text");
+    const json_value *skip = json_get(row, "decoded_skip");
+    token_list plain = {0}, special = {0};
+    assert_ok(tokenizer_encode(t, text->string, text->count, false, &plain, &test_error));
+    assert_ok(tokenizer_encode(t, text->string, text->count, true, &special, &test_error));
+    check_ids(row, "ids", &plain);
+    check_ids(row, "ids_with_special", &special);
+    check_offsets(row, &plain);
+    check_text(t, &plain, false, json_get(row, "decoded"));
+    check_text(t, &plain, true, skip ? skip : json_get(row, "decoded_skip_special"));
+    token_list_free(&plain);
+    token_list_free(&special);
+}
+
+/* The folder of a tokenizer, and the file with what is expected of it; both below shared/. */
+static void check_file(const char *folder, const char *expected) {
+    tokenizer *t;
+    json_document *document;
+    const char *path = test_shared(folder);
+    if (!path) {
+        print_message("SKIP: %s is not beside the repository\n", folder);
+        skip();
+    }
+    double start = system_seconds();
+    assert_ok(tokenizer_open(&t, path, &test_error));
+    double seconds = system_seconds() - start;
+    char *file = path_join(test_shared("golden"), expected);
+    assert_ok(json_open(&document, file, &test_error));
+    const json_value *rows = json_get(json_root(document), "encode");
+    assert_true(rows && rows->type == JSON_ARRAY && rows->count > 0);
+    for (uint32_t i = 0; i < rows->count; i++)
+        check_row(t, &rows->items[i]);
+    print_message("%s: %u strings, loaded in %.1f ms\n", folder, rows->count, seconds * 1e3);
+    json_close(document);
+    free(file);
+    tokenizer_close(t);
+}
+
+static void test_tiny(void **state) {
+    (void)state;
+    static const char *const names[] = {"tiny-qwen3", "tiny-qwen2", "tiny-qwen3-bf16",
+                                        "tiny-llama"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char folder[128], expected[128];
+        snprintf(folder, sizeof folder, "golden/models/%s", names[i]);
+        snprintf(expected, sizeof expected, "models/%s/tokenizer_expected.json", names[i]);
+        check_file(folder, expected);
+    }
+}
+
+static void test_qwen3(void **state) {
+    (void)state;
+    check_file("assets/tokenizers/Qwen3-0.6B", "tokenizers/Qwen3-0.6B.json");
+}
+
+static void test_qwen2(void **state) {
+    (void)state;
+    check_file("assets/tokenizers/Qwen2.5-0.5B-Instruct", "tokenizers/Qwen2.5-0.5B-Instruct.json");
+}
+
+static void test_llama3(void **state) {
+    (void)state;
+    check_file("assets/tokenizers/Llama-3.2-1B-Instruct", "tokenizers/Llama-3.2-1B-Instruct.json");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tiny),
+        cmocka_unit_test(test_qwen3),
+        cmocka_unit_test(test_qwen2),
+        cmocka_unit_test(test_llama3),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
