@@ -124,16 +124,14 @@ static bool starts_with(file_bytes bytes, const char *start, size_t length) {
 
 /* Files that people do have in this place, but that hold no tensors we can read. */
 static c2c_status refuse_known(file_bytes bytes, c2c_error *error) {
-    /* A pickle that is not inside a zip: what torch.save wrote before version 1.6. Its first eight
-     * bytes would be a header length of safetensors far above any limit. */
-    uint64_t length = 0;
-    if (bytes.size > sizeof length)
-        memcpy(&length, bytes.data, sizeof length);
-    if (starts_with(bytes, "\x80", 1) && bytes.data[1] <= 5 && length > UINT32_MAX)
+    /* A pickle that is not inside a zip: what torch.save wrote before version 1.6. The header of
+     * safetensors would start at byte 8. */
+    if (starts_with(bytes, "\x80", 1) && bytes.size > 8 && bytes.data[1] <= 5 &&
+        bytes.data[8] != '{')
         return error_set(error, C2C_STATUS_UNSUPPORTED,
                          "%s: expected safetensors or the zip form of .pt, found a bare pickle "
-                         "(PyTorch's form before 1.6); save it again with PyTorch: "
-                         "torch.save(torch.load(OLD, map_location=\"cpu\"), NEW)",
+                         "(PyTorch's form before 1.6); save it again with PyTorch: torch.save("
+                         "torch.load(OLD, map_location=\"cpu\", weights_only=True), NEW)",
                          bytes.path);
     if (starts_with(bytes, "version https://git-lfs", 23))
         return error_set(error, C2C_STATUS_BAD_FILE,
