@@ -5,13 +5,13 @@
 
 #include "base/base.h"
 
-/* ---- JSON (json.c, json_write.c) ---------------------------------------------------------- */
+/* ---- JSON (json.c, json_get.c, json_write.c) ------------------------------------------------- */
 
 typedef enum json_type {
     JSON_NULL = 0,
     JSON_BOOL,
     JSON_INTEGER, /* a number without fraction or exponent that fits in int64_t */
-    JSON_REAL,
+    JSON_REAL,    /* any other number; one too large for a double is refused */
     JSON_STRING,
     JSON_ARRAY,
     JSON_OBJECT
@@ -46,8 +46,10 @@ typedef struct json_document json_document;
 
 #define JSON_MAX_DEPTH 128
 
-/* `name` (a path) stands in messages. The whole text must be one JSON value; trailing white space
- * is fine. Messages give line and column. */
+/* `name` (a path) stands in messages. The whole text must be one JSON value in UTF-8, under 4 GiB;
+ * white space around it is fine. NaN, Infinity, comments, a byte order mark and half a surrogate
+ * pair in \u escapes (which has no UTF-8 form) are refused. Messages say "NAME: line L, column C:
+ * WHAT"; columns count characters. Strings are copied: `text` is not needed afterwards. */
 c2c_status json_parse(json_document **document, const char *text, size_t length, const char *name,
                       c2c_error *error);
 c2c_status json_open(json_document **document, const char *path, c2c_error *error);
@@ -69,7 +71,8 @@ c2c_status json_get_real(const json_value *object, const char *key, const double
                          double *value, const char *where, c2c_error *error);
 c2c_status json_get_bool(const json_value *object, const char *key, const bool *fallback,
                          bool *value, const char *where, c2c_error *error);
-/* *value is valid while the document is open; `fallback` itself is returned when used. */
+/* *value is valid while the document is open; `fallback` itself is returned when used. A string
+ * with a NUL inside is an error, since *value would end there. */
 c2c_status json_get_string(const json_value *object, const char *key, const char *const *fallback,
                            const char **value, const char *where, c2c_error *error);
 
@@ -81,7 +84,7 @@ void json_write_string(buffer *out, const char *text, size_t length);
 /* The bytes at the start of `text` that are valid UTF-8 (no surrogates, no overlong forms). */
 size_t utf8_valid_prefix(const char *text, size_t length);
 
-/* ---- Tensor files (tensor_file.c; safetensors.c, zip.c, pickle.c, pt.c) ------------------- */
+/* ---- Tensor files (tensor_file.c, tensor_folder.c; safetensors.c; zip.c, pickle.c, pt.c) -- */
 
 typedef struct named_tensor {
     const char *name;
@@ -90,14 +93,18 @@ typedef struct named_tensor {
 } named_tensor;
 
 /* One or several mapped files. Names are unique, sizes and offsets checked, nothing overlaps
- * (safetensors) and every byte view lies inside its file. */
+ * (safetensors; tensors of a .pt may share a storage) and every view lies inside its file. Opening
+ * reads headers only. A view that would not be aligned for its elements is a copy instead. */
 typedef struct tensor_file tensor_file;
 
-/* A safetensors file or a PyTorch .pt file, told apart by content. */
+/* A safetensors file, or a PyTorch .pt file that holds a flat state dict; told apart by content.
+ * C2C_STATUS_BAD_FILE: it breaks its format, lies, or asks for anything but tensors;
+ * C2C_STATUS_UNSUPPORTED: a dtype, rank, stride or compression that is not read. */
 c2c_status tensor_file_open(tensor_file **file, const char *path, c2c_error *error);
 
 /* A model folder's weights: model.safetensors, or the shards that model.safetensors.index.json
- * names (plain file names in the same folder). */
+ * names (plain file names in the same folder). Every tensor of the index must be in its shard;
+ * tensors that only a shard names are there too. */
 c2c_status tensor_folder_open(tensor_file **file, const char *folder, c2c_error *error);
 void tensor_file_close(tensor_file *file);
 

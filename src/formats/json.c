@@ -69,6 +69,7 @@ static int stop_memory(builder *b, size_t bytes) {
 
 /* ---- The tree ----------------------------------------------------------------------------- */
 
+/* The stack doubles: each value of a long array is moved once more at most, on average. */
 static bool grow_stack(builder *b) {
     size_t capacity = b->stack_capacity ? b->stack_capacity * 2 : 1024, bytes;
     if (!size_mul(capacity, sizeof *b->stack, &bytes))
@@ -81,6 +82,7 @@ static bool grow_stack(builder *b) {
     return true;
 }
 
+/* A value ends here; inside an object the key that was read before is its name. */
 static int push(builder *b, json_value value) {
     if (b->stack_used == b->stack_capacity && !grow_stack(b))
         return 0;
@@ -113,6 +115,7 @@ static int open_container(builder *b, json_type type) {
     return 1;
 }
 
+/* The children leave the stack for the arena; what is below them is their container. */
 static int close_container(builder *b) {
     size_t start = b->frames[--b->depth], count = b->stack_used - start;
     json_value *container = &b->stack[start - 1].value;
@@ -159,6 +162,7 @@ static bool read_integer(const char *text, size_t length, int64_t *value) {
     return true;
 }
 
+/* All numbers come as text: yajl's own conversion refuses integers beyond 64 bits. */
 static int on_number(void *context, const char *text, size_t length) {
     builder *b = context;
     json_value value = {.type = JSON_INTEGER};
@@ -253,6 +257,7 @@ static c2c_status check_surrogates(const builder *b) {
     return C2C_STATUS_OK;
 }
 
+/* Before parsing, so that messages tell the right place and callbacks see good text only. */
 static c2c_status check_text(const builder *b) {
     if (b->length >= UINT32_MAX)
         return error_set(b->error, C2C_STATUS_UNSUPPORTED,
@@ -283,6 +288,7 @@ static c2c_status syntax_error(builder *b, size_t offset) {
     return fail_at(b, offset, what);
 }
 
+/* Feeds the whole text at once. The end is told apart from the text, for its own place. */
 static c2c_status run_parser(builder *b) {
     b->parser = yajl_alloc(&callbacks, NULL, b);
     if (!b->parser)

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 
+/* Linear: configurations are small, and who reads a vocabulary walks its members. */
 const json_value *json_get(const json_value *object, const char *key) {
     if (!object || object->type != JSON_OBJECT)
         return NULL;
@@ -43,6 +44,7 @@ static c2c_status find(const json_value *object, const char *key, bool optional,
     return C2C_STATUS_OK;
 }
 
+/* "WHERE: KEY: expected a string, found null" */
 static c2c_status wrong_type(const json_value *found, json_type expected, const char *key,
                              const char *where, c2c_error *error) {
     return error_set(error, C2C_STATUS_BAD_FILE, "%s: \"%s\": expected %s, found %s", where, key,

@@ -1,6 +1,7 @@
 /* json_write.c - text as a JSON string; objects and arrays are written by those who have them. */
 #include "formats/formats.h"
 
+/* The escapes that JSON has letters for. */
 static const char *short_escape(unsigned char c) {
     switch (c) {
     case '"': return "\\\"";
@@ -32,6 +33,7 @@ static void write_valid(buffer *out, const char *text, size_t length) {
     buffer_append(out, text + plain, length - plain);
 }
 
+/* Valid stretches as they are, each other byte as one U+FFFD. */
 void json_write_string(buffer *out, const char *text, size_t length) {
     buffer_append_char(out, '"');
     while (length > 0) {

@@ -13,21 +13,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* A state dict of a large model has some thousand tensors and takes about 200 bytes for each; its
+ * stack holds a batch of a thousand pairs. These are far above, and bound time and memory. */
 #define MAX_BYTES (16u << 20)
 #define MAX_MEMO  (4u << 20)
 #define MAX_STACK (1u << 20)
 #define MAX_MARKS 256
 
 typedef struct machine {
-    arena *memory;
+    arena *memory; /* all values; stack and memo only point to them */
     const uint8_t *data;
     size_t size, at;
     size_t opcode_at; /* for messages */
     pickle_value **stack;
     uint32_t stack_used, stack_capacity;
-    uint32_t marks[MAX_MARKS];
+    uint32_t marks[MAX_MARKS]; /* how much of the stack lies under each open mark */
     int mark_count;
-    pickle_value **memo;
+    pickle_value **memo; /* with NULL where nothing was put */
     uint32_t memo_used, memo_capacity;
     const char *path;
     c2c_error *error;
@@ -35,6 +37,7 @@ typedef struct machine {
 
 /* ---- Errors and bytes --------------------------------------------------------------------- */
 
+/* What is wrong, with the place of the opcode that is. */
 static c2c_status bad(const machine *m, const char *what) {
     return error_set(m->error, C2C_STATUS_BAD_FILE, "%s: pickle, byte %zu: %s", m->path,
                      m->opcode_at, what);
@@ -79,6 +82,7 @@ static bool grow(pickle_value ***array, uint32_t *capacity, uint32_t index) {
     return true;
 }
 
+/* One value more, which may be on the stack or in the memo already. */
 static c2c_status push(machine *m, pickle_value *value) {
     if (m->stack_used == MAX_STACK)
         return bad(m, "expected a small stack, found over a million values on it");
@@ -88,6 +92,7 @@ static c2c_status push(machine *m, pickle_value *value) {
     return C2C_STATUS_OK;
 }
 
+/* A new value; the 48 bytes for a one-byte opcode are why the pickle's size is bounded. */
 static c2c_status push_new(machine *m, pickle_value value) {
     pickle_value *v = arena_alloc(m->memory, sizeof *v);
     if (!v)
@@ -121,6 +126,7 @@ static c2c_status pop_mark(machine *m, pickle_value ***values, uint32_t *count) 
     return C2C_STATUS_OK;
 }
 
+/* Python numbers its memos from 0 on, but other writers need not: only the number is bounded. */
 static c2c_status put_memo(machine *m, uint64_t index) {
     c2c_status status = need(m, 1);
     if (status != C2C_STATUS_OK)
@@ -143,6 +149,7 @@ static c2c_status get_memo(machine *m, uint64_t index) {
 
 /* ---- Building values ---------------------------------------------------------------------- */
 
+/* Strings stay in the pickle's bytes. Python 2 wrote byte strings; ours must be UTF-8 as well. */
 static c2c_status push_string(machine *m, uint64_t length) {
     const uint8_t *bytes = NULL;
     c2c_status status = take(m, length, &bytes);
@@ -201,6 +208,7 @@ static c2c_status push_tuple(machine *m, pickle_value **values, uint32_t count) 
     return push_new(m, (pickle_value){.type = PICKLE_TUPLE, .count = count, .items = items});
 }
 
+/* TUPLE1, TUPLE2 and TUPLE3 need no mark. */
 static c2c_status push_short_tuple(machine *m, uint32_t count) {
     c2c_status status = need(m, count);
     if (status != C2C_STATUS_OK)
@@ -241,6 +249,7 @@ static c2c_status extend(machine *m, pickle_type type, pickle_value **values, ui
     return C2C_STATUS_OK;
 }
 
+/* APPEND and SETITEM: `count` values without a mark. */
 static c2c_status extend_short(machine *m, pickle_type type, uint32_t count) {
     c2c_status status = need(m, count + 1);
     if (status != C2C_STATUS_OK)
@@ -249,6 +258,7 @@ static c2c_status extend_short(machine *m, pickle_type type, uint32_t count) {
     return extend(m, type, m->stack + m->stack_used, count);
 }
 
+/* APPENDS and SETITEMS: all values above the mark. */
 static c2c_status extend_marked(machine *m, pickle_type type) {
     pickle_value **values = NULL;
     uint32_t count = 0;
@@ -258,38 +268,13 @@ static c2c_status extend_marked(machine *m, pickle_type type) {
 
 /* ---- Names, calls ------------------------------------------------------------------------- */
 
-static const struct {
-    const char *module, *name;
-    pickle_global global;
-    dtype dtype;
-} globals[] = {
-    {"collections", "OrderedDict", GLOBAL_ORDERED_DICT, 0},
-    {"torch._utils", "_rebuild_tensor_v2", GLOBAL_TENSOR, 0},
-    {"torch._utils", "_rebuild_parameter", GLOBAL_PARAMETER, 0},
-    {"torch", "FloatStorage", GLOBAL_STORAGE, DTYPE_F32},
-    {"torch", "HalfStorage", GLOBAL_STORAGE, DTYPE_F16},
-    {"torch", "BFloat16Storage", GLOBAL_STORAGE, DTYPE_BF16},
-    {"torch", "DoubleStorage", GLOBAL_STORAGE, DTYPE_F64},
-    {"torch", "LongStorage", GLOBAL_STORAGE, DTYPE_I64},
-    {"torch", "IntStorage", GLOBAL_STORAGE, DTYPE_I32},
-    {"torch", "ShortStorage", GLOBAL_STORAGE, DTYPE_I16},
-    {"torch", "CharStorage", GLOBAL_STORAGE, DTYPE_I8},
-    {"torch", "ByteStorage", GLOBAL_STORAGE, DTYPE_U8},
-    {"torch", "BoolStorage", GLOBAL_STORAGE, DTYPE_BOOL},
-};
-
-static bool text_is(const char *text, size_t length, const char *expected) {
-    return length == strlen(expected) && memcmp(text, expected, length) == 0;
-}
-
-static c2c_status push_global(machine *m, const char *module, size_t module_length,
-                              const char *name, size_t name_length) {
-    for (size_t i = 0; i < sizeof globals / sizeof *globals; i++)
-        if (text_is(module, module_length, globals[i].module) &&
-            text_is(name, name_length, globals[i].name))
-            return push_new(m, (pickle_value){.type = PICKLE_GLOBAL,
-                                              .global = globals[i].global,
-                                              .dtype = globals[i].dtype});
+/* Where a pickle imports. The message names what was asked for: it tells an attack from a file
+ * that holds a whole model or optimizer. */
+static c2c_status push_name(machine *m, const char *module, size_t module_length, const char *name,
+                            size_t name_length) {
+    const pickle_name *known = pickle_name_find(module, module_length, name, name_length);
+    if (known)
+        return push_new(m, (pickle_value){.type = PICKLE_NAME, .name = known});
     if (utf8_valid_prefix(module, module_length) < module_length ||
         utf8_valid_prefix(name, name_length) < name_length)
         return bad(m, "expected a name in UTF-8, found other bytes");
@@ -301,7 +286,7 @@ static c2c_status push_global(machine *m, const char *module, size_t module_leng
 }
 
 /* Module and name, each up to a newline. */
-static c2c_status read_global(machine *m) {
+static c2c_status read_name(machine *m) {
     const char *text[2];
     size_t length[2];
     for (int i = 0; i < 2; i++) {
@@ -312,11 +297,11 @@ static c2c_status read_global(machine *m) {
         length[i] = (size_t)(end - text[i]);
         m->at += length[i] + 1;
     }
-    return push_global(m, text[0], length[0], text[1], length[1]);
+    return push_name(m, text[0], length[0], text[1], length[1]);
 }
 
 /* Module and name as two strings of the stack. */
-static c2c_status pop_global(machine *m) {
+static c2c_status pop_name(machine *m) {
     c2c_status status = need(m, 2);
     if (status != C2C_STATUS_OK)
         return status;
@@ -324,10 +309,11 @@ static c2c_status pop_global(machine *m) {
     const pickle_value *module = m->stack[m->stack_used], *name = m->stack[m->stack_used + 1];
     if (module->type != PICKLE_STRING || name->type != PICKLE_STRING)
         return bad(m, "expected two strings that make a name, found others");
-    return push_global(m, module->string, module->count, name->string, name->count);
+    return push_name(m, module->string, module->count, name->string, name->count);
 }
 
-/* Keeps a call as a value; only OrderedDict() is carried out. */
+/* Keeps a call as a value; only OrderedDict() is carried out, as what follows fills it. An
+ * OrderedDict with arguments is how Python 2 wrote one; PyTorch's zip form is younger. */
 static c2c_status reduce(machine *m) {
     c2c_status status = need(m, 2);
     if (status != C2C_STATUS_OK)
@@ -335,24 +321,25 @@ static c2c_status reduce(machine *m) {
     m->stack_used -= 2;
     const pickle_value *function = m->stack[m->stack_used];
     const pickle_value *arguments = m->stack[m->stack_used + 1];
-    if (function->type != PICKLE_GLOBAL || arguments->type != PICKLE_TUPLE)
+    if (function->type != PICKLE_NAME || arguments->type != PICKLE_TUPLE)
         return bad(m, "expected a function and a tuple, found others");
-    switch (function->global) {
-    case GLOBAL_ORDERED_DICT:
+    switch (function->name->kind) {
+    case NAME_ORDERED_DICT:
         if (arguments->count > 0)
             return bad(m, "expected OrderedDict() without arguments, found some");
         return push_new(m, (pickle_value){.type = PICKLE_DICT});
-    case GLOBAL_TENSOR:
-    case GLOBAL_PARAMETER:
+    case NAME_TENSOR:
+    case NAME_PARAMETER:
         return push_new(m, (pickle_value){.type = PICKLE_CALL,
-                                          .global = function->global,
+                                          .name = function->name,
                                           .count = arguments->count,
                                           .items = arguments->items});
-    case GLOBAL_STORAGE: break;
+    case NAME_STORAGE: break;
     }
     return bad(m, "expected a storage type by itself, found a call of one");
 }
 
+/* A persistent id: in torch.save's use always a storage. pt.c knows its parts. */
 static c2c_status push_storage(machine *m) {
     c2c_status status = need(m, 1);
     if (status != C2C_STATUS_OK)
@@ -377,6 +364,7 @@ static c2c_status build(machine *m) {
 
 /* ---- The machine -------------------------------------------------------------------------- */
 
+/* Protocols 0 and 1 have opcodes of their own that torch.save never wrote. */
 static c2c_status check_protocol(machine *m) {
     uint64_t protocol;
     c2c_status status = take_number(m, 1, &protocol);
@@ -405,6 +393,7 @@ static c2c_status unknown_opcode(const machine *m, uint8_t opcode) {
     return bad(m, what);
 }
 
+/* BININT (signed), BININT1, BININT2 */
 static c2c_status step_number(machine *m, uint8_t opcode) {
     uint64_t number;
     int width = opcode == 'J' ? 4 : opcode == 'M' ? 2 : 1;
@@ -462,8 +451,8 @@ static c2c_status step(machine *m, uint8_t opcode) {
     case 'h':                                                           /* BINGET */
     case 'j': return step_memo(m, opcode);                              /* LONG_BINGET */
     case 0x94: return put_memo(m, m->memo_used);                        /* MEMOIZE */
-    case 'c': return read_global(m);                                    /* GLOBAL */
-    case 0x93: return pop_global(m);                                    /* STACK_GLOBAL */
+    case 'c': return read_name(m);                                      /* GLOBAL */
+    case 0x93: return pop_name(m);                                      /* STACK_GLOBAL */
     case 'R': return reduce(m);                                         /* REDUCE */
     case 'Q': return push_storage(m);                                   /* BINPERSID */
     case 'b': return build(m);                                          /* BUILD */
@@ -471,6 +460,7 @@ static c2c_status step(machine *m, uint8_t opcode) {
     }
 }
 
+/* Ends at STOP: bytes behind it are no part of the pickle, as in Python. */
 static c2c_status run(machine *m) {
     c2c_status status = C2C_STATUS_OK;
     while (status == C2C_STATUS_OK) {
@@ -516,7 +506,7 @@ const char *pickle_type_name(pickle_type type) {
     case PICKLE_TUPLE: return "a tuple";
     case PICKLE_LIST: return "a list";
     case PICKLE_DICT: return "a dict";
-    case PICKLE_GLOBAL: return "a type or function";
+    case PICKLE_NAME: return "a type or function";
     case PICKLE_CALL: return "a tensor";
     case PICKLE_STORAGE: return "a storage";
     }

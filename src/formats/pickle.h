@@ -12,26 +12,35 @@ typedef enum pickle_type {
     PICKLE_STRING,
     PICKLE_TUPLE,
     PICKLE_LIST,
-    PICKLE_DICT,    /* items: key, value, key, value, ...; an OrderedDict too */
-    PICKLE_GLOBAL,  /* one of the few names that are allowed, by itself */
-    PICKLE_CALL,    /* function `global`, of `items` */
-    PICKLE_STORAGE, /* a persistent id: `items` */
+    PICKLE_DICT,   /* items: key, value, key, value, ...; an OrderedDict too */
+    PICKLE_NAME,   /* one of the few names that are allowed, by itself */
+    PICKLE_CALL,   /* function `name`, of `items` */
+    PICKLE_STORAGE /* a persistent id: `items` */
 } pickle_type;
 
-typedef enum pickle_global {
-    GLOBAL_ORDERED_DICT = 0,
-    GLOBAL_TENSOR,    /* torch._utils._rebuild_tensor_v2 */
-    GLOBAL_PARAMETER, /* torch._utils._rebuild_parameter: around a tensor */
-    GLOBAL_STORAGE,   /* torch.FloatStorage and its like; `dtype` says which */
-} pickle_global;
+typedef enum pickle_name_kind {
+    NAME_ORDERED_DICT = 0,
+    NAME_TENSOR,    /* torch._utils._rebuild_tensor_v2 */
+    NAME_PARAMETER, /* torch._utils._rebuild_parameter: around a tensor */
+    NAME_STORAGE    /* torch.FloatStorage and its like; `dtype` says which */
+} pickle_name_kind;
+
+/* What an importable name stands for. */
+typedef struct pickle_name {
+    pickle_name_kind kind;
+    dtype dtype; /* of a storage type */
+} pickle_name;
+
+/* The meaning of an allowed name, NULL for any other. Lives for ever. */
+const pickle_name *pickle_name_find(const char *module, size_t module_length, const char *name,
+                                    size_t name_length);
 
 typedef struct pickle_value pickle_value;
 struct pickle_value {
     pickle_type type;
-    pickle_global global; /* of a global or call */
-    dtype dtype;          /* of a storage type */
-    uint32_t count;       /* items, or bytes of a string */
-    uint32_t capacity;    /* of a list or dict, while it grows */
+    uint32_t count;          /* items, or bytes of a string */
+    uint32_t capacity;       /* of a list or dict, while it grows */
+    const pickle_name *name; /* of a name or call */
     union {
         int64_t integer;
         double real;

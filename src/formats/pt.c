@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define PICKLE_NAME "data.pkl"
+#define PICKLE_FILE "data.pkl"
 
 typedef struct reader {
     tensor_file *file;
@@ -34,7 +34,7 @@ typedef struct rebuild {
 /* The member PREFIX + `name`, the prefix being that of data.pkl. */
 static const zip_member *find_beside(const reader *r, const char *name, size_t name_length) {
     char full[2 * TENSOR_NAME_MAX];
-    size_t prefix = r->pickle->name_length - strlen(PICKLE_NAME);
+    size_t prefix = r->pickle->name_length - strlen(PICKLE_FILE);
     if (name_length > sizeof full - prefix)
         return NULL;
     memcpy(full, r->pickle->name, prefix);
@@ -44,14 +44,16 @@ static const zip_member *find_beside(const reader *r, const char *name, size_t n
 
 /* "data.pkl" or "NAME/data.pkl": torch.save takes NAME from the file, older ones "archive". */
 static bool is_pickle(const zip_member *m) {
-    size_t length = strlen(PICKLE_NAME);
+    size_t length = strlen(PICKLE_FILE);
     if (m->name_length < length ||
-        memcmp(m->name + m->name_length - length, PICKLE_NAME, length) != 0)
+        memcmp(m->name + m->name_length - length, PICKLE_FILE, length) != 0)
         return false;
     const char *slash = memchr(m->name, '/', m->name_length);
     return m->name_length == length || slash == m->name + m->name_length - length - 1;
 }
 
+/* Two pickles would leave open which one is meant; a reader that takes the first and one that takes
+ * the last would see different weights. */
 static c2c_status find_pickle(reader *r) {
     for (size_t i = 0; i < r->zip.count; i++) {
         const zip_member *m = &r->zip.members[i];
@@ -79,6 +81,7 @@ static c2c_status find_pickle(reader *r) {
 
 /* ---- One tensor --------------------------------------------------------------------------- */
 
+/* "PATH: tensor NAME: WHAT" */
 static c2c_status bad(const rebuild *b, const char *what) {
     return error_set(b->reader->error, C2C_STATUS_BAD_FILE, "%s: tensor \"%s\": %s",
                      b->reader->bytes.path, b->name, what);
@@ -87,12 +90,12 @@ static c2c_status bad(const rebuild *b, const char *what) {
 /* Takes a call of _rebuild_tensor_v2 apart: storage, offset, shape, strides, requires_grad, hooks,
  * and in newer files one more that carries nothing we need. */
 static c2c_status open_call(rebuild *b, const pickle_value *value) {
-    if (value->type == PICKLE_CALL && value->global == GLOBAL_PARAMETER) {
+    if (value->type == PICKLE_CALL && value->name->kind == NAME_PARAMETER) {
         if (value->count != 3)
             return bad(b, "expected a parameter of three arguments, found another number");
         value = value->items[0];
     }
-    if (value->type != PICKLE_CALL || value->global != GLOBAL_TENSOR)
+    if (value->type != PICKLE_CALL || value->name->kind != NAME_TENSOR)
         return error_set(b->reader->error, C2C_STATUS_BAD_FILE,
                          "%s: \"%s\": expected a tensor, found %s; save only model.state_dict() "
                          "with torch.save",
@@ -111,10 +114,12 @@ static c2c_status open_call(rebuild *b, const pickle_value *value) {
     return C2C_STATUS_OK;
 }
 
+/* A number of elements, or a place among them. */
 static bool is_size(const pickle_value *value) {
     return value->type == PICKLE_INTEGER && value->integer >= 0;
 }
 
+/* Fills rank and shape; sizes are checked later, all at once. */
 static c2c_status read_shape(const rebuild *b, tensor *view) {
     if (b->shape->type != PICKLE_TUPLE || b->strides->type != PICKLE_TUPLE ||
         b->shape->count != b->strides->count)
@@ -201,17 +206,19 @@ static c2c_status place(reader *r, const rebuild *b, tensor *view, size_t bytes)
     return C2C_STATUS_OK;
 }
 
+/* The parts of a storage by type; the fourth, where it was ("cpu", "cuda:0"), does not matter. */
 static c2c_status check_storage(const rebuild *b) {
     const pickle_value *word = b->storage[0], *type = b->storage[1], *key = b->storage[2];
     if (word->type != PICKLE_STRING || word->count != 7 || memcmp(word->string, "storage", 7) != 0)
         return bad(b, "expected the word \"storage\" for a storage, found something else");
-    if (type->type != PICKLE_GLOBAL || type->global != GLOBAL_STORAGE)
+    if (type->type != PICKLE_NAME || type->name->kind != NAME_STORAGE)
         return bad(b, "expected a storage type, found something else");
     if (key->type != PICKLE_STRING || !is_size(b->storage[4]))
         return bad(b, "expected a storage key and a number of elements, found others");
     return C2C_STATUS_OK;
 }
 
+/* All checks of one entry of the dict, in an order that lets each rely on those before it. */
 static c2c_status read_tensor(reader *r, const pickle_value *name, const pickle_value *value) {
     rebuild b = {.reader = r};
     tensor view = {0};
@@ -223,7 +230,7 @@ static c2c_status read_tensor(reader *r, const pickle_value *name, const pickle_
     if ((status = open_call(&b, value)) != C2C_STATUS_OK ||
         (status = check_storage(&b)) != C2C_STATUS_OK)
         return status;
-    view.type = b.storage[1]->dtype;
+    view.type = b.storage[1]->name->dtype;
     if ((status = read_shape(&b, &view)) != C2C_STATUS_OK)
         return status;
     if (!tensor_size_checked(&view, &bytes)) {
@@ -240,6 +247,8 @@ static c2c_status read_tensor(reader *r, const pickle_value *name, const pickle_
 
 /* ---- The state dict ----------------------------------------------------------------------- */
 
+/* Anything but a flat dict of tensors is a checkpoint of something else: guessing which part of it
+ * holds the weights would load wrong ones. */
 static c2c_status read_tensors(reader *r, const pickle_value *root) {
     if (root->type != PICKLE_DICT)
         return error_set(r->error, C2C_STATUS_BAD_FILE,

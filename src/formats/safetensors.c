@@ -9,8 +9,9 @@
 #include <stdlib.h>
 
 #define LENGTH_BYTES 8
-#define MAX_HEADER   100000000
+#define MAX_HEADER   100000000 /* as the reference implementation has it */
 
+/* One tensor as the header tells of it. */
 typedef struct entry {
     const char *name;
     size_t name_length;
@@ -24,11 +25,12 @@ typedef struct reader {
     json_document *header;
     const uint8_t *data;
     uint64_t data_size;
-    entry *entries;
+    entry *entries; /* in order of their data, once it is checked */
     size_t count;
     c2c_error *error;
 } reader;
 
+/* The types that a tensor can have here; eight-bit floats and unsigned words are not among them. */
 static const struct {
     const char *name;
     dtype type;
@@ -63,6 +65,7 @@ static c2c_status read_dtype(const reader *r, const json_value *info, entry *e) 
                      r->bytes.path, e->name, value->string);
 }
 
+/* Fills rank and shape; the size is checked when the offsets are known. */
 static c2c_status read_shape(const reader *r, const json_value *info, entry *e) {
     const json_value *value = json_get(info, "shape");
     if (!value || value->type != JSON_ARRAY)
@@ -84,6 +87,7 @@ static c2c_status read_shape(const reader *r, const json_value *info, entry *e) 
     return C2C_STATUS_OK;
 }
 
+/* Where the tensor is in the data. Here a truncated file shows first. */
 static c2c_status read_offsets(const reader *r, const json_value *info, entry *e) {
     const json_value *value = json_get(info, "data_offsets");
     if (!value || value->type != JSON_ARRAY || value->count != 2 ||
@@ -102,6 +106,7 @@ static c2c_status read_offsets(const reader *r, const json_value *info, entry *e
     return C2C_STATUS_OK;
 }
 
+/* What dtype and shape need must be what the offsets give, to the byte. */
 static c2c_status check_size(const reader *r, const entry *e) {
     char shape[TENSOR_SHAPE_TEXT];
     size_t bytes;
@@ -118,6 +123,7 @@ static c2c_status check_size(const reader *r, const entry *e) {
     return C2C_STATUS_OK;
 }
 
+/* One member of the header but __metadata__. */
 static c2c_status read_entry(const reader *r, const json_member *member, entry *e) {
     *e = (entry){.name = member->key, .name_length = member->key_length};
     c2c_status status = tensor_name_check(e->name, e->name_length, r->bytes.path, r->error);
@@ -137,6 +143,7 @@ static c2c_status read_entry(const reader *r, const json_member *member, entry *
 
 /* ---- The whole header --------------------------------------------------------------------- */
 
+/* The length is the one number of a file that is not JSON, and the first that may lie. */
 static c2c_status parse_header(reader *r) {
     const file_bytes *b = &r->bytes;
     if (b->size < LENGTH_BYTES)
@@ -221,6 +228,8 @@ static c2c_status check_cover(reader *r) {
     return C2C_STATUS_OK;
 }
 
+/* Last, when all is known to be good. Moved tensors take no more memory than the file has bytes, as
+ * no two share any. */
 static c2c_status add_tensors(reader *r) {
     for (size_t i = 0; i < r->count; i++) {
         entry *e = &r->entries[i];

@@ -84,6 +84,7 @@ const void *tensor_file_align(tensor_file *file, const uint8_t *data, size_t siz
     return copy ? memcpy(copy, data, size) : NULL;
 }
 
+/* Byte order, the same in every locale. */
 static int compare_names(const void *a, const void *b) {
     return strcmp(((const named_tensor *)a)->name, ((const named_tensor *)b)->name);
 }
@@ -100,6 +101,7 @@ const named_tensor *tensor_file_search(const tensor_file *file, size_t first, co
     return bsearch(&key, file->tensors + first, file->count - first, sizeof key, compare_names);
 }
 
+/* Equal names lie side by side once they are in order. */
 c2c_status tensor_file_finish(tensor_file *file, c2c_error *error) {
     tensor_file_sort(file, 0);
     for (size_t i = 1; i < file->count; i++) {
@@ -141,6 +143,7 @@ static c2c_status refuse_known(file_bytes bytes, c2c_error *error) {
     return C2C_STATUS_OK;
 }
 
+/* By content, not by name: people rename files. */
 c2c_status tensor_file_read(tensor_file *file, file_bytes bytes, c2c_error *error) {
     if (starts_with(bytes, "PK", 2))
         return pt_read(file, bytes, error);

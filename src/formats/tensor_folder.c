@@ -13,6 +13,7 @@ typedef struct placement {
     const char *name, *shard;
 } placement;
 
+/* What is needed while opening. */
 typedef struct folder {
     tensor_file *file;
     const char *path, *index_path;
@@ -21,6 +22,7 @@ typedef struct folder {
     c2c_error *error;
 } folder;
 
+/* By shard, so that the tensors of each come together and it is opened once. */
 static int compare_shards(const void *a, const void *b) {
     return strcmp(((const placement *)a)->shard, ((const placement *)b)->shard);
 }
@@ -31,6 +33,7 @@ static bool is_plain_name(const char *name, size_t length) {
            strcmp(name, "..") != 0;
 }
 
+/* One member of weight_map. */
 static c2c_status read_placement(const folder *f, const json_member *member, placement *p) {
     c2c_status status = tensor_name_check(member->key, member->key_length, f->index_path, f->error);
     if (status != C2C_STATUS_OK)
@@ -98,6 +101,7 @@ done:
     return status;
 }
 
+/* The index itself is closed at the end: the table has copies of all it needs. */
 static c2c_status read_shards(folder *f) {
     json_document *index = NULL;
     c2c_status status = json_open(&index, f->index_path, f->error);
@@ -113,6 +117,7 @@ static c2c_status read_shards(folder *f) {
     return status;
 }
 
+/* Says what to do about the two usual reasons. */
 static c2c_status nothing_found(const char *path, c2c_error *error) {
     if (!folder_exists(path))
         return error_set(error, C2C_STATUS_NOT_FOUND, "%s: expected a model folder, found %s", path,

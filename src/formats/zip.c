@@ -14,6 +14,7 @@
 #define END64_SIGNATURE   0x06064b50u
 #define LOCATOR_SIGNATURE 0x07064b50u
 
+/* Sizes of the fixed parts of these records. */
 #define LOCAL_SIZE   30u
 #define CENTRAL_SIZE 46u
 #define END_SIZE     22u
@@ -30,6 +31,7 @@ typedef struct entry {
     uint64_t begin, end; /* local header to the end of the data */
 } entry;
 
+/* What is known while reading; the directory's numbers come from one of the end records. */
 typedef struct reader {
     file_bytes bytes;
     uint64_t directory, directory_size, count;
@@ -44,6 +46,7 @@ typedef struct header {
     size_t name_length, extra_length;
 } header;
 
+/* Numbers are little-endian and lie anywhere. */
 static uint32_t get16(const uint8_t *p) {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8;
 }
@@ -56,6 +59,7 @@ static uint64_t get64(const uint8_t *p) {
     return get32(p) | (uint64_t)get32(p + 4) << 32;
 }
 
+/* What is wrong with the archive, or with one member of it. */
 static c2c_status bad(const reader *r, const char *what) {
     return error_set(r->error, C2C_STATUS_BAD_FILE, "%s: zip archive: %s", r->bytes.path, what);
 }
@@ -112,6 +116,9 @@ static c2c_status read_end64(reader *r, size_t end, size_t *directory_end) {
     return C2C_STATUS_OK;
 }
 
+/* Finds the directory. It must reach exactly to its end record: bytes between them would be seen by
+ * one reader and not by another. The count is held against the size before anything is allocated.
+ */
 static c2c_status read_end(reader *r) {
     size_t end;
     if (!find_end(&r->bytes, &end))
@@ -202,6 +209,7 @@ static c2c_status read_local(const reader *r, const header *central, entry *e) {
     return C2C_STATUS_OK;
 }
 
+/* Only bytes that can be used where they lie. */
 static c2c_status check_kind(const reader *r, const zip_member *m, const header *h) {
     if (h->flags & FLAG_ENCRYPTED)
         return error_set(r->error, C2C_STATUS_UNSUPPORTED,
@@ -254,11 +262,13 @@ static c2c_status read_entry(const reader *r, uint64_t *at, entry *e) {
 
 /* ---- The archive -------------------------------------------------------------------------- */
 
+/* By place in the file. */
 static int compare_begin(const void *a, const void *b) {
     const entry *x = a, *y = b;
     return x->begin < y->begin ? -1 : x->begin > y->begin;
 }
 
+/* By bytes, then by length. */
 static int compare_name(const zip_member *a, const zip_member *b) {
     size_t shorter = a->name_length < b->name_length ? a->name_length : b->name_length;
     int order = memcmp(a->name, b->name, shorter);
@@ -269,6 +279,7 @@ static int compare_members(const void *a, const void *b) {
     return compare_name(a, b);
 }
 
+/* Members that share bytes let a small file claim a huge content, and one tensor change another. */
 static c2c_status check_overlaps(const reader *r) {
     qsort(r->entries, (size_t)r->count, sizeof *r->entries, compare_begin);
     for (uint64_t i = 1; i < r->count; i++) {
@@ -282,6 +293,7 @@ static c2c_status check_overlaps(const reader *r) {
     return C2C_STATUS_OK;
 }
 
+/* Hands the members over in order of name; of two equal names readers would take different ones. */
 static c2c_status collect(reader *r, zip_file *zip) {
     zip->members = calloc((size_t)r->count + 1, sizeof *zip->members);
     if (!zip->members)

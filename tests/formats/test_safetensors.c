@@ -210,8 +210,13 @@ static void test_other_files_are_recognised(void **state) {
     assert_fails(open_bytes(&file, &memory, pointer, sizeof pointer - 1), C2C_STATUS_BAD_FILE,
                  "Git LFS pointer", "git lfs pull");
     free(memory);
-    assert_fails(open_bytes(&file, &memory, "", 0), C2C_STATUS_BAD_FILE, "found 0 bytes");
-    free(memory);
+    for (size_t size = 0; size < 8; size++) {
+        assert_fails(open_bytes(&file, &memory, legacy, size), C2C_STATUS_BAD_FILE,
+                     "expected a "
+                     "safetensors or .pt file",
+                     " bytes");
+        free(memory);
+    }
     assert_fails(tensor_file_open(&file, "no/such.safetensors", &test_error), C2C_STATUS_NOT_FOUND,
                  "no/such.safetensors");
     assert_null(file);
