@@ -41,7 +41,7 @@ typedef struct op_buffer {
     bool is_float;
 } op_buffer;
 
-#define OP_CASE_BUFFERS 64
+#define OP_CASE_BUFFERS 256
 #define OP_CASE_FIELDS  8
 
 /* An op's arguments with all they point to, in host memory. */

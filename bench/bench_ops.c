@@ -1,0 +1,157 @@
+/* bench_ops.c - the speed of every op on the CPU, at the sizes of Qwen3-0.6B: one line per row with
+ * its time, and the rate that bounds it (GB/s of memory moved, GFLOP/s of products).
+ * usage: bench_ops [THREADS [KERNELS]], KERNELS one of portable, avx2, avx512 */
+#include "backend/cpu/cpu.h"
+#include "backend/op_table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define SECONDS  0.25 /* of measuring per row */
+#define MAX_RUNS 2000
+
+typedef struct bench_row {
+    const char *name;
+    op_kind kind;
+    op_sizes sizes;
+    double flops, bytes; /* of one group */
+} bench_row;
+
+/* Matrices alternate among enough groups to come from memory, not from a cache. */
+#define LINEAR(label, n, i, o, type, how, copies)                                                  \
+    {                                                                                              \
+        label, OP_linear,                                                                          \
+            {.groups = copies, .rows = n, .features = i, .out = o, .w_type = type, .math = how},   \
+            2.0 * (n) * (i) * (o), (double)(i) * (o) * ((type) == DTYPE_F32 ? 4 : 2)               \
+    }
+#define ROWS(label, op, n, size, moved)                                                            \
+    {                                                                                              \
+        label, op, {.groups = 1, .rows = n, .features = size, .w_type = DTYPE_BF16}, 0,            \
+            (double)(n) * (size)*4 * (moved)                                                       \
+    }
+#define HEADS .groups = 1, .sequences = 1, .heads = 16, .kv_heads = 8, .head_dim = 128
+
+static const bench_row rows[] = {
+    LINEAR("linear 1 x 1024 -> 1024 bf16", 1, 1024, 1024, DTYPE_BF16, LINEAR_BF16, 60),
+    LINEAR("linear 1 x 1024 -> 3072 bf16", 1, 1024, 3072, DTYPE_BF16, LINEAR_BF16, 20),
+    LINEAR("linear 1 x 3072 -> 1024 bf16", 1, 3072, 1024, DTYPE_BF16, LINEAR_BF16, 20),
+    LINEAR("linear 1 x 1024 -> 151936 bf16", 1, 1024, 151936, DTYPE_BF16, LINEAR_BF16, 1),
+    LINEAR("linear 1 x 1024 -> 3072 f32", 1, 1024, 3072, DTYPE_F32, LINEAR_F32, 10),
+    LINEAR("linear 1 x 1024 -> 3072 f16 in f32", 1, 1024, 3072, DTYPE_F16, LINEAR_F32, 20),
+    LINEAR("linear 4 x 1024 -> 3072 bf16", 4, 1024, 3072, DTYPE_BF16, LINEAR_BF16, 20),
+    LINEAR("linear 32 x 1024 -> 3072 bf16", 32, 1024, 3072, DTYPE_BF16, LINEAR_BF16, 20),
+    LINEAR("linear 512 x 1024 -> 1024 bf16", 512, 1024, 1024, DTYPE_BF16, LINEAR_BF16, 8),
+    LINEAR("linear 512 x 1024 -> 3072 bf16", 512, 1024, 3072, DTYPE_BF16, LINEAR_BF16, 8),
+    LINEAR("linear 512 x 3072 -> 1024 bf16", 512, 3072, 1024, DTYPE_BF16, LINEAR_BF16, 8),
+    LINEAR("linear 512 x 1024 -> 3072 bf16 in f32", 512, 1024, 3072, DTYPE_BF16, LINEAR_F32, 8),
+    LINEAR("linear 512 x 1024 -> 3072 f32", 512, 1024, 3072, DTYPE_F32, LINEAR_F32, 4),
+    LINEAR("linear 512 x 3072 -> 1024 f32", 512, 3072, 1024, DTYPE_F32, LINEAR_F32, 4),
+    LINEAR("linear 24 x 64 -> 64 f32 (tiny)", 24, 64, 64, DTYPE_F32, LINEAR_F32, 1),
+    {"attention 1 over 2048",
+     OP_attention,
+     {HEADS, .rows = 1, .keys = 2047},
+     4.0 * 2048 * 2048,
+     2048.0 * 1024 * 2 * 4},
+    {"attention 512 over 512",
+     OP_attention,
+     {HEADS, .rows = 512, .keys = 0},
+     4.0 * 512 * 512 / 2 * 2048,
+     0},
+    {"attention 256 over 4096",
+     OP_attention,
+     {HEADS, .rows = 256, .keys = 3840},
+     4.0 * 256 * 3968 * 2048,
+     0},
+    ROWS("rmsnorm 1 x 1024", OP_rmsnorm, 1, 1024, 2),
+    ROWS("rmsnorm 512 x 1024", OP_rmsnorm, 512, 1024, 2),
+    ROWS("rmsnorm 8192 x 128 (heads)", OP_rmsnorm, 8192, 128, 2),
+    ROWS("swiglu 512 x 3072", OP_swiglu, 512, 3072, 3),
+    ROWS("gelu 512 x 1024", OP_gelu, 512, 1024, 2),
+    ROWS("add 512 x 1024", OP_add, 512, 1024, 3),
+    ROWS("embed 512 x 1024", OP_embed, 512, 1024, 2),
+    ROWS("argmax 1 x 151936", OP_argmax, 1, 151936, 1),
+    {"rope_table 512 x 64", OP_rope_table, {.rows = 512, .head_dim = 128}, 0, 512.0 * 128 * 4},
+    {"rope 512 x 16 x 128", OP_rope, {HEADS, .rows = 512}, 0, 512.0 * 2048 * 4 * 2},
+    {"fuse_mix 512 x 8 x 128",
+     OP_fuse_mix,
+     {HEADS, .rows = 512, .optional = true},
+     0,
+     512.0 * 1024 * 4 * 3},
+};
+
+static int compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* One group at a time, each in its turn. */
+static void run_group(backend *b, op_case *c, int32_t groups, int64_t turn) {
+    if (c->kind != OP_linear) {
+        backend_run(b, c->kind, c->args.bytes);
+        return;
+    }
+    linear_args one = c->args.linear;
+    int64_t p = turn % groups;
+    one.groups = 1;
+    one.y += p;
+    one.x += p;
+    one.w += p;
+    op_linear(b, &one);
+}
+
+static void print_rate(double rate) {
+    if (rate > 0)
+        printf(" %8.1f", rate);
+    else
+        printf(" %8s", "");
+}
+
+static bool bench(backend *b, const bench_row *row) {
+    static double seconds[MAX_RUNS];
+    test_random random = {1};
+    op_case c;
+    op_case_make(&c, &op_rows[row->kind], &row->sizes, &random);
+    c2c_error error;
+    if (backend_reserve(b, c.features, &error)) {
+        fprintf(stderr, "bench_ops: %s\n", error.message);
+        return false;
+    }
+    int runs = 0;
+    double start = system_seconds();
+    run_group(b, &c, (int32_t)row->sizes.groups, 1); /* touches the pages */
+    while (runs < MAX_RUNS && (runs < 5 || system_seconds() - start < SECONDS)) {
+        double begin = system_seconds();
+        run_group(b, &c, (int32_t)row->sizes.groups, runs);
+        seconds[runs++] = system_seconds() - begin;
+    }
+    qsort(seconds, (size_t)runs, sizeof *seconds, compare);
+    double median = seconds[runs / 2], best = seconds[0];
+    printf("%-40s %10.1f %10.1f", row->name, median * 1e6, best * 1e6);
+    print_rate(row->bytes / median * 1e-9);
+    print_rate(row->flops / median * 1e-9);
+    printf("\n");
+    op_case_free(&c);
+    return true;
+}
+
+int main(int count, char **words) {
+    static const char *const names[CPU_ISA_COUNT] = {"portable", "avx2", "avx512"};
+    int threads = count > 1 ? (int)strtol(words[1], NULL, 10) : system_processors();
+    cpu_isa isa = cpu_isa_best();
+    for (int i = 0; i < CPU_ISA_COUNT && count > 2; i++)
+        if (strcmp(words[2], names[i]) == 0)
+            isa = (cpu_isa)i;
+    c2c_error error;
+    backend *b;
+    if (threads < 1 || backend_cpu_open_isa(&b, threads, isa, &error)) {
+        fprintf(stderr, "bench_ops: cannot use %d threads with %s\n", threads, names[isa]);
+        return 1;
+    }
+    printf("%d threads, %s\n%-40s %10s %10s %8s %8s\n", threads, names[isa], "op", "median us",
+           "best us", "GB/s", "GFLOP/s");
+    bool good = true;
+    for (size_t i = 0; good && i < sizeof rows / sizeof *rows; i++)
+        good = bench(b, &rows[i]);
+    backend_close(b);
+    return good ? 0 : 1;
+}
