@@ -47,23 +47,34 @@ typedef struct linear_block {
     bool accumulate;
 } linear_block;
 
-KERNEL_INLINE void put(const linear_block *k, int64_t row, int64_t out, float sum) {
-    if (k->b) {
-        float bias;
-        uint16_t half[LANES] = {0};
-        if (k->b_type == DTYPE_F32) {
-            memcpy(&bias, k->b + out * 4, 4);
-        } else {
-            memcpy(half, k->b + out * 2, 2);
-            bias = k->b_type == DTYPE_BF16 ? f32_from_bf16(half[0]) : vec_from_f16(half)[0];
-        }
-        sum += bias;
+KERNEL_INLINE quad bias(const linear_block *k, int64_t out, int64_t n) {
+    uint16_t half[LANES] = {0};
+    quad b = {0};
+    if (k->b_type == DTYPE_F32) {
+        memcpy(&b, k->b + out * 4, (size_t)n * 4);
+        return b;
     }
-    float *y = k->y + row * k->y_stride + out;
-    *y = k->accumulate ? *y + sum : sum;
+    memcpy(half, k->b + out * 2, (size_t)n * 2);
+    vec wide = k->b_type == DTYPE_BF16 ? vec_from_bf16(half) : vec_from_f16(half);
+    memcpy(&b, &wide, sizeof b);
+    return b;
 }
 
-/* Rows row .. row+rows-1 of x (x[0], x[x_stride], ...) by rows out .. out+outs-1 of w. */
+/* n <= 4 results next to each other. */
+KERNEL_INLINE void put(const linear_block *k, int64_t row, int64_t out, quad sums, int64_t n) {
+    float *y = k->y + row * k->y_stride + out;
+    quad old = {0};
+    if (k->b)
+        sums += bias(k, out, n);
+    if (k->accumulate) {
+        memcpy(&old, y, (size_t)n * sizeof *y);
+        sums = old + sums;
+    }
+    memcpy(y, &sums, (size_t)n * sizeof *y);
+}
+
+/* Rows row .. row+rows-1 of x (x[0], x[x_stride], ...) by rows out .. out+outs-1 of w; outs is
+ * TILE_OUTS or 1. */
 KERNEL_INLINE void tile(weight_read read, int rows, int outs, const linear_block *k, const float *x,
                         int64_t x_stride, int64_t row, int64_t out) {
     vec sum[TILE_ROWS][TILE_OUTS];
@@ -75,7 +86,11 @@ KERNEL_INLINE void tile(weight_read read, int rows, int outs, const linear_block
     int64_t i = 0;
     for (; i + LANES <= k->in; i += LANES) {
         vec weight[TILE_OUTS];
-        UNROLL for (int o = 0; o < outs; o++) weight[o] = read_weight(read, w[o], i, LANES);
+        UNROLL for (int o = 0; o < outs; o++) {
+            if (rows <= 2)
+                __builtin_prefetch(w[o] + TILE_OUTS * k->w_bytes + i * 2);
+            weight[o] = read_weight(read, w[o], i, LANES);
+        }
         UNROLL for (int r = 0; r < rows; r++) {
             vec value = vec_load(x + r * x_stride + i);
             UNROLL for (int o = 0; o < outs; o++) sum[r][o] = vec_fma(value, weight[o], sum[r][o]);
@@ -90,12 +105,10 @@ KERNEL_INLINE void tile(weight_read read, int rows, int outs, const linear_block
             }
         }
     UNROLL for (int r = 0; r < rows; r++) {
-        if (outs == 4) {
-            quad sums = vec_sum4(sum[r][0], sum[r][1], sum[r][2], sum[r][3]);
-            UNROLL for (int o = 0; o < 4; o++) put(k, row + r, out + o, sums[o]);
-        } else {
-            UNROLL for (int o = 0; o < outs; o++) put(k, row + r, out + o, vec_sum(sum[r][o]));
-        }
+        if (outs == 4)
+            put(k, row + r, out, vec_sum4(sum[r][0], sum[r][1], sum[r][2], sum[r][3]), 4);
+        else
+            put(k, row + r, out, (quad){vec_sum(sum[r][0])}, 1);
     }
 }
 

@@ -168,10 +168,21 @@ KERNEL_INLINE vec vec_round_bf16(vec v) {
     return (vec)(rounded & 0xffff0000u);
 }
 
-KERNEL_INLINE vec vec_from_bf16(const void *p) {
+/* gcc 12 widens a whole vector in many steps where the machine has one. */
+KERNEL_INLINE vec_bits vec_widen(const void *p) {
+#if LANES == 16
+    return (vec_bits)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+#elif LANES == 8
+    return (vec_bits)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
+#else
     vec_halves h;
     memcpy(&h, p, sizeof h);
-    return (vec)(__builtin_convertvector(h, vec_bits) << 16);
+    return __builtin_convertvector(h, vec_bits);
+#endif
+}
+
+KERNEL_INLINE vec vec_from_bf16(const void *p) {
+    return (vec)(vec_widen(p) << 16);
 }
 
 KERNEL_INLINE vec vec_from_f16(const void *p) {
@@ -180,9 +191,7 @@ KERNEL_INLINE vec vec_from_f16(const void *p) {
 #elif LANES == 8
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
 #else
-    vec_halves h;
-    memcpy(&h, p, sizeof h);
-    vec_bits u = __builtin_convertvector(h, vec_bits);
+    vec_bits u = vec_widen(p);
     /* The fraction and exponent moved to their places in f32 are 2^112 too small, subnormals
      * included; an exponent of all ones becomes f32's. */
     vec_bits magnitude = (u & 0x7fffu) << 13;
@@ -192,16 +201,23 @@ KERNEL_INLINE vec vec_from_f16(const void *p) {
 #endif
 }
 
-/* min(n, LANES) elements of a weight type, the others zero. */
-KERNEL_INLINE vec vec_load_weight(dtype type, const char *base, int64_t i, int64_t n) {
+/* The first n < LANES elements of a weight type. Rare, so it is not inlined everywhere. */
+static __attribute__((noinline, unused)) vec vec_load_weight_part(dtype type, const char *p,
+                                                                  int64_t n) {
     uint16_t part[LANES] = {0};
-    const void *p = base + i * 2;
     if (type == DTYPE_F32)
-        return vec_load_some(base + i * 4, n);
-    if (n < LANES) {
-        memcpy(part, p, (size_t)n * sizeof *part);
-        p = part;
-    }
+        return vec_load_part(p, n);
+    memcpy(part, p, (size_t)n * sizeof *part);
+    return type == DTYPE_BF16 ? vec_from_bf16(part) : vec_from_f16(part);
+}
+
+/* Elements i .. i+min(n, LANES)-1 of a weight type, the others zero. */
+KERNEL_INLINE vec vec_load_weight(dtype type, const char *base, int64_t i, int64_t n) {
+    const char *p = base + i * (type == DTYPE_F32 ? 4 : 2);
+    if (n < LANES)
+        return vec_load_weight_part(type, p, n);
+    if (type == DTYPE_F32)
+        return vec_load(p);
     return type == DTYPE_BF16 ? vec_from_bf16(p) : vec_from_f16(p);
 }
 
