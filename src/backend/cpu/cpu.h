@@ -19,6 +19,8 @@ typedef enum cpu_isa { CPU_ISA_PORTABLE = 0, CPU_ISA_AVX2, CPU_ISA_AVX512, CPU_I
 /* Rows begin .. end-1 of one group of an op whose rows have nothing to do with each other. */
 typedef void (*row_kernel)(const void *args, int64_t group, int64_t begin, int64_t end);
 
+#define LINEAR_PART_OUTS 64 /* at most in one part */
+
 /* A block of a linear's result: rows of x by rows of w. */
 typedef struct linear_part {
     int64_t group, row_begin, row_end, out_begin, out_end;

@@ -17,6 +17,11 @@
 #endif
 #define TILE_OUTS 4
 
+/* Rows of x are longer than the first-level cache should hold beside the weights that stream
+ * through it: k is cut into pieces of which TILE_ROWS rows (24 KB) stay, and the partial sums of a
+ * block's tiles are kept in between. Not for one or two rows, whose weights pass only once. */
+#define K_BLOCK 1024
+
 /* How a block reads its weights: the compiler makes one tile for each. */
 typedef enum weight_read {
     READ_F32,
@@ -45,7 +50,13 @@ typedef struct linear_block {
     int64_t in, w_bytes, y_stride; /* w_bytes: from one row of w to the next */
     dtype b_type;
     bool accumulate;
+    vec *kept; /* [LINEAR_PART_OUTS][TILE_ROWS] sums between two pieces of k */
 } linear_block;
+
+/* A piece of k. */
+typedef struct k_range {
+    int64_t begin, end;
+} k_range;
 
 KERNEL_INLINE quad bias(const linear_block *k, int64_t out, int64_t n) {
     uint16_t half[LANES] = {0};
@@ -73,37 +84,41 @@ KERNEL_INLINE void put(const linear_block *k, int64_t row, int64_t out, quad sum
     memcpy(y, &sums, (size_t)n * sizeof *y);
 }
 
-/* Rows row .. row+rows-1 of x (x[0], x[x_stride], ...) by rows out .. out+outs-1 of w; outs is
- * TILE_OUTS or 1. */
+/* Rows row .. row+rows-1 of x (x[0], x[x_stride], ...) by rows out .. out+outs-1 of w over a piece
+ * of k; outs is TILE_OUTS or 1. */
 KERNEL_INLINE void tile(weight_read read, int rows, int outs, const linear_block *k, const float *x,
-                        int64_t x_stride, int64_t row, int64_t out) {
+                        int64_t x_stride, int64_t row, int64_t out, k_range range, vec *kept) {
     vec sum[TILE_ROWS][TILE_OUTS];
     const char *w[TILE_OUTS];
     UNROLL for (int o = 0; o < outs; o++) {
         w[o] = k->w + (out + o) * k->w_bytes;
-        UNROLL for (int r = 0; r < rows; r++) sum[r][o] = (vec){0};
+        UNROLL for (int r = 0; r < rows; r++) sum[r][o] =
+            range.begin ? kept[o * TILE_ROWS + r] : (vec){0};
     }
-    int64_t i = 0;
-    for (; i + LANES <= k->in; i += LANES) {
-        vec weight[TILE_OUTS];
+    int64_t i = range.begin;
+    for (; i + LANES <= range.end; i += LANES) {
+        vec value[TILE_ROWS];
+        UNROLL for (int r = 0; r < rows; r++) value[r] = vec_load(x + r * x_stride + i);
         UNROLL for (int o = 0; o < outs; o++) {
             if (rows <= 2)
                 __builtin_prefetch(w[o] + TILE_OUTS * k->w_bytes + i * 2);
-            weight[o] = read_weight(read, w[o], i, LANES);
-        }
-        UNROLL for (int r = 0; r < rows; r++) {
-            vec value = vec_load(x + r * x_stride + i);
-            UNROLL for (int o = 0; o < outs; o++) sum[r][o] = vec_fma(value, weight[o], sum[r][o]);
+            vec weight = read_weight(read, w[o], i, LANES);
+            UNROLL for (int r = 0; r < rows; r++) sum[r][o] = vec_fma(value[r], weight, sum[r][o]);
         }
     }
-    if (i < k->in)
+    if (i < range.end)
         UNROLL for (int r = 0; r < rows; r++) {
-            vec value = vec_load_part(x + r * x_stride + i, k->in - i);
+            vec value = vec_load_part(x + r * x_stride + i, range.end - i);
             UNROLL for (int o = 0; o < outs; o++) {
-                vec weight = read_weight(read, w[o], i, k->in - i);
+                vec weight = read_weight(read, w[o], i, range.end - i);
                 sum[r][o] = vec_fma(value, weight, sum[r][o]);
             }
         }
+    if (range.end < k->in) {
+        UNROLL for (int o = 0; o < outs; o++) UNROLL for (int r = 0; r < rows; r++)
+            kept[o * TILE_ROWS + r] = sum[r][o];
+        return;
+    }
     UNROLL for (int r = 0; r < rows; r++) {
         if (outs == 4)
             put(k, row + r, out, vec_sum4(sum[r][0], sum[r][1], sum[r][2], sum[r][3]), 4);
@@ -115,11 +130,17 @@ KERNEL_INLINE void tile(weight_read read, int rows, int outs, const linear_block
 /* A few rows of x by the block's rows of w. */
 KERNEL_INLINE void strip(weight_read read, int rows, const linear_block *k, const float *x,
                          int64_t x_stride, int64_t row, const linear_part *part) {
-    int64_t out = part->out_begin;
-    for (; out + TILE_OUTS <= part->out_end; out += TILE_OUTS)
-        tile(read, rows, TILE_OUTS, k, x, x_stride, row, out);
-    for (; out < part->out_end; out++)
-        tile(read, rows, 1, k, x, x_stride, row, out);
+    int64_t step = rows <= 2 ? k->in : K_BLOCK;
+    k_range range = {0, 0};
+    do {
+        range = (k_range){range.end, min_i64(range.end + step, k->in)};
+        vec *kept = k->kept;
+        int64_t out = part->out_begin;
+        for (; out + TILE_OUTS <= part->out_end; out += TILE_OUTS, kept += TILE_OUTS * TILE_ROWS)
+            tile(read, rows, TILE_OUTS, k, x, x_stride, row, out, range, kept);
+        for (; out < part->out_end; out++, kept += TILE_ROWS)
+            tile(read, rows, 1, k, x, x_stride, row, out, range, kept);
+    } while (range.end < k->in);
 }
 
 KERNEL_INLINE void strips(weight_read read, int rows, const linear_block *k, const float *x,
@@ -187,6 +208,7 @@ static void round_rows(float *y, const float *x, int64_t rows, int64_t in, int64
 
 static void kernel_linear(const linear_args *a, const linear_part *part, float *scratch) {
     int64_t p = part->group;
+    vec kept[LINEAR_PART_OUTS * TILE_ROWS];
     linear_block block = {.w = a->w[p],
                           .b = a->b ? a->b[p] : NULL,
                           .y = a->y[p],
@@ -194,7 +216,8 @@ static void kernel_linear(const linear_args *a, const linear_part *part, float *
                           .w_bytes = a->w_stride * (int64_t)dtype_size(a->w_type),
                           .y_stride = a->y_stride,
                           .b_type = a->b_type,
-                          .accumulate = a->accumulate};
+                          .accumulate = a->accumulate,
+                          .kept = kept};
     strips_kernel run = strips_for(a->w_type, a->math);
     for (int64_t row = part->row_begin; row < part->row_end; row += TILE_ROWS) {
         int64_t rows = min_i64(TILE_ROWS, part->row_end - row);

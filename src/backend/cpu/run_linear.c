@@ -1,9 +1,8 @@
 /* run_linear.c - cuts a grouped linear into blocks of (rows of x) x (rows of w) for the threads. */
 #include "backend/cpu/cpu.h"
 
-/* A block's weights (OUT_BLOCK rows) should stay in a thread's second-level cache while the block's
- * rows of x pass by; a block of one row should be worth claiming. */
-#define OUT_BLOCK 64
+/* A block's weights (LINEAR_PART_OUTS rows) should stay in a thread's second-level cache while the
+ * block's rows of x pass by; a block of one row should be worth claiming. */
 #define ROW_BLOCK 252 /* a multiple of every kernel's rows, so that full tiles stay full */
 
 /* Multiplications below which waking the threads costs more than they bring. */
@@ -20,12 +19,13 @@ static void run_part(void *context, int64_t index, int worker) {
     const linear_args *a = job->args;
     cpu_backend *cpu = job->cpu;
     int64_t rest = index / job->row_blocks;
-    int64_t row = index % job->row_blocks * ROW_BLOCK, out = rest % job->out_blocks * OUT_BLOCK;
+    int64_t row = index % job->row_blocks * ROW_BLOCK,
+            out = rest % job->out_blocks * LINEAR_PART_OUTS;
     linear_part part = {.group = rest / job->out_blocks,
                         .row_begin = row,
                         .row_end = min_i64(row + ROW_BLOCK, a->rows),
                         .out_begin = out,
-                        .out_end = min_i64(out + OUT_BLOCK, a->out)};
+                        .out_end = min_i64(out + LINEAR_PART_OUTS, a->out)};
     float *scratch = NULL;
     if (a->math == LINEAR_BF16) {
         C2C_ASSERT((size_t)a->in <= cpu->reserved);
@@ -47,7 +47,7 @@ void cpu_run_linear(cpu_backend *cpu, const linear_args *args) {
         return;
     linear_job job = {.cpu = cpu,
                       .args = args,
-                      .out_blocks = (args->out + OUT_BLOCK - 1) / OUT_BLOCK,
+                      .out_blocks = (args->out + LINEAR_PART_OUTS - 1) / LINEAR_PART_OUTS,
                       .row_blocks = (args->rows + ROW_BLOCK - 1) / ROW_BLOCK};
     double work = (double)args->groups * (double)args->rows * (double)args->out * (double)args->in;
     if (work < INLINE_WORK)
