@@ -1,0 +1,553 @@
+/* template_filters.c - filters on texts and numbers, and the table of all filters. Those on lists
+ * are template_lists.c's. A filter gets the piped value as its self. */
+#include "tokenizer/template.h"
+
+#include <stdio.h>
+
+#include <math.h>
+#include <stdlib.h>
+
+#define FILTER(name)                                                                               \
+    static bool filter_##name(render *r, const value *self, const arguments *a, value *out)
+
+static bool give_text(const text *t, value *out) {
+    *out = value_from_text(t);
+    return t != NULL;
+}
+
+static bool no_arguments(render *r, const char *who, const arguments *a) {
+    return (!a->count && !a->keyword_count) || render_fail(r, "%s takes no arguments", who);
+}
+
+/* ---- Texts -------------------------------------------------------------------------------- */
+
+/* Filters that are str methods of str(self). */
+static bool as_method(render *r, const value *self, const arguments *a, const char *method,
+                      value *out) {
+    const text *t;
+    if (!value_to_text(r, self, &t))
+        return false;
+    value v = value_from_text(t);
+    return text_method_find(method)->call(r, &v, a, out);
+}
+
+FILTER(upper) {
+    return as_method(r, self, a, "upper", out);
+}
+
+FILTER(lower) {
+    return as_method(r, self, a, "lower", out);
+}
+
+FILTER(capitalize) {
+    return as_method(r, self, a, "capitalize", out);
+}
+
+FILTER(trim) {
+    return as_method(r, self, a, "strip", out);
+}
+
+static bool begins_words(uint32_t c) {
+    return character_is_space(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
+}
+
+/* Jinja's title: words begin after white space and opening brackets only, not after "'". */
+FILTER(title) {
+    const text *t;
+    text_builder b = {.render = r};
+    if (!no_arguments(r, "title", a) || !value_to_text(r, self, &t))
+        return false;
+    for (size_t at = 0, end; at < t->length; at = end) {
+        uint32_t c;
+        end = at + utf8_decode(t->bytes + at, t->length - at, &c);
+        bool between = begins_words(c);
+        size_t rest = end;
+        while (end < t->length) {
+            size_t size = utf8_decode(t->bytes + end, t->length - end, &c);
+            if (begins_words(c) != between)
+                break;
+            end += size;
+        }
+        const text *first = text_slice(r, t, at, rest), *others = text_slice(r, t, rest, end);
+        if (!first || !others || !(first = text_cased(r, first, CASE_UPPER)) ||
+            !(others = text_cased(r, others, CASE_LOWER)) || !builder_text(&b, first) ||
+            !builder_text(&b, others))
+            return false;
+    }
+    return give_text(builder_finish(&b), out);
+}
+
+FILTER(string) {
+    const text *t;
+    return no_arguments(r, "string", a) && value_to_text(r, self, &t) && give_text(t, out);
+}
+
+FILTER(safe) {
+    const text *t;
+    text *copy = render_alloc(r, sizeof *copy);
+    if (!copy || !no_arguments(r, "safe", a) || !value_to_text(r, self, &t))
+        return false;
+    *copy = *t;
+    copy->markup = true;
+    return give_text(copy, out);
+}
+
+FILTER(escape) {
+    const text *t;
+    return no_arguments(r, "escape", a) && value_to_text(r, self, &t) &&
+           give_text(text_escaped(r, t), out);
+}
+
+FILTER(forceescape) {
+    const text *t;
+    if (!no_arguments(r, "forceescape", a) || !value_to_text(r, self, &t))
+        return false;
+    text plain = *t;
+    plain.markup = false;
+    return give_text(text_escaped(r, &plain), out);
+}
+
+FILTER(replace) {
+    value v[3];
+    const text *t, *old, *with;
+    int64_t limit;
+    if (!arguments_bind(r, "replace", a, "old new count", 2, v) || !value_to_text(r, self, &t) ||
+        !value_to_text(r, &v[0], &old) || !value_to_text(r, &v[1], &with) ||
+        !argument_integer(r, "replace",
+                          v[2].type == VALUE_NONE ? &(value){VALUE_ABSENT, {0}} : &v[2], -1,
+                          &limit))
+        return false;
+    return text_replace(r, t, old, with, limit, out);
+}
+
+FILTER(format) {
+    const text *t;
+    value arguments;
+    if (!value_to_text(r, self, &t))
+        return false;
+    if (a->count && a->keyword_count)
+        return render_fail(r, "can't handle positional and keyword arguments at the same time");
+    if (a->keyword_count) {
+        arguments = (value){.type = VALUE_DICT, .dict = dict_new(r, a->keyword_count)};
+        for (size_t i = 0; arguments.dict && i < a->keyword_count; i++)
+            if (!dict_set_name(r, arguments.dict, a->keywords[i].name, &a->keywords[i].value))
+                return false;
+        if (!arguments.dict)
+            return false;
+    } else if (!value_list(r, VALUE_TUPLE, a->items, a->count, &arguments)) {
+        return false;
+    }
+    return text_percent(r, t, &arguments, out);
+}
+
+FILTER(center) {
+    value width = value_from_integer(80), v;
+    if (!arguments_bind(r, "center", a, "width", 0, &v))
+        return false;
+    return as_method(r, self,
+                     &(arguments){.items = v.type == VALUE_ABSENT ? &width : &v, .count = 1},
+                     "center", out);
+}
+
+/* Indents the lines behind the first, empty ones only with `blank`. */
+FILTER(indent) {
+    value v[3], lines_value, no_text;
+    const text *by;
+    text_builder b = {.render = r};
+    if (!arguments_bind(r, "indent", a, "width first blank", 0, v))
+        return false;
+    if (self->type != VALUE_TEXT)
+        return render_fail(r, "indent: expected a string, found %s", value_type_name(self));
+    int64_t width = 4;
+    if (v[0].type == VALUE_TEXT) {
+        by = v[0].text;
+    } else {
+        text space;
+        text_builder spaces = {.render = r};
+        text_init(&space, " ", 1);
+        if (!argument_integer(r, "indent", &v[0], 4, &width) ||
+            !builder_repeat(&spaces, &space, width) || !(by = builder_finish(&spaces)))
+            return false;
+    }
+    bool first = value_truth(&v[1]), blank = value_truth(&v[2]);
+    text end;
+    text_init(&end, "\n", 1);
+    const text *whole = text_concat(r, self->text, &end); /* the last line end counts, too */
+    if (!whole)
+        return false;
+    no_text = value_from_text(whole);
+    if (!text_method_find("splitlines")->call(r, &no_text, &(arguments){0}, &lines_value))
+        return false;
+    const sequence *lines = lines_value.sequence;
+    for (size_t i = 0; i < lines->count; i++) {
+        const text *line = lines->items[i].text;
+        bool indented = i ? blank || line->length : first;
+        if ((i && !builder_literal(&b, "\n")) || (indented && !builder_text(&b, by)) ||
+            !builder_text(&b, line))
+            return false;
+    }
+    return give_text(builder_finish(&b), out);
+}
+
+FILTER(truncate) {
+    value v[4];
+    int64_t length, leeway;
+    const text *end;
+    if (!arguments_bind(r, "truncate", a, "length killwords end leeway", 0, v) ||
+        !argument_integer(r, "truncate", &v[0], 255, &length) ||
+        !argument_text(r, "truncate", &v[2], &end) ||
+        !argument_integer(r, "truncate",
+                          v[3].type == VALUE_NONE ? &(value){VALUE_ABSENT, {0}} : &v[3], 5,
+                          &leeway))
+        return false;
+    if (self->type != VALUE_TEXT)
+        return render_fail(r, "truncate: expected a string, found %s", value_type_name(self));
+    if (!end && !(end = text_view(r, "...", 3)))
+        return false;
+    if (length < (int64_t)end->characters || leeway < 0)
+        return render_fail(r, "truncate: expected length >= %zu and leeway >= 0", end->characters);
+    const text *t = self->text;
+    if (leeway > INT64_MAX - length || (int64_t)t->characters <= length + leeway)
+        return give_text(t, out);
+    size_t cut = text_offset(t, (size_t)length - end->characters);
+    text space;
+    text_init(&space, " ", 1);
+    if (!value_truth(&v[1])) {
+        size_t word = text_find(t, &space, 0, cut, true);
+        cut = word == SIZE_MAX ? cut : word;
+    }
+    t = text_slice(r, t, 0, cut);
+    return t && give_text(text_concat(r, t, end), out);
+}
+
+FILTER(wordcount) {
+    const text *t;
+    int64_t words = 0;
+    bool inside = false;
+    if (!no_arguments(r, "wordcount", a) || !value_to_text(r, self, &t))
+        return false;
+    for (size_t at = 0; at < t->length;) {
+        uint32_t c;
+        at += utf8_decode(t->bytes + at, t->length - at, &c);
+        bool word = c == '_' || character_has_class(c, CLASS_ALNUM);
+        words += word && !inside;
+        inside = word;
+    }
+    *out = value_from_integer(words);
+    return true;
+}
+
+FILTER(tojson) {
+    value v[4];
+    json_style style = {0};
+    text_builder b = {.render = r};
+    if (!arguments_bind(r, "tojson", a, "ensure_ascii indent separators sort_keys", 0, v))
+        return false;
+    style.ascii = value_truth(&v[0]);
+    style.sort_keys = value_truth(&v[3]);
+    int64_t width;
+    if (v[1].type == VALUE_TEXT) {
+        style.indent = v[1].text;
+    } else if (v[1].type != VALUE_ABSENT && v[1].type != VALUE_NONE) {
+        text space;
+        text_builder spaces = {.render = r};
+        text_init(&space, " ", 1);
+        if (!argument_integer(r, "tojson(indent)", &v[1], 0, &width) ||
+            !builder_repeat(&spaces, &space, width) || !(style.indent = builder_finish(&spaces)))
+            return false;
+    }
+    if (v[2].type == VALUE_ABSENT || v[2].type == VALUE_NONE) {
+        style.item_separator = text_copy(r, ", ", style.indent ? 1 : 2);
+        style.key_separator = text_copy(r, ": ", 2);
+    } else {
+        const value *items;
+        size_t count;
+        if (!value_items(r, &v[2], &items, &count))
+            return false;
+        if (count != 2 || items[0].type != VALUE_TEXT || items[1].type != VALUE_TEXT)
+            return render_fail(r, "tojson: separators are two strings");
+        style.item_separator = items[0].text;
+        style.key_separator = items[1].text;
+    }
+    return style.item_separator && style.key_separator && value_json(&b, self, &style, 0) &&
+           give_text(builder_finish(&b), out);
+}
+
+/* ---- Numbers ------------------------------------------------------------------------------ */
+
+/* A number in a text as Python's int() and float() read it: white space around it, single
+ * underscores between digits. *clean is what strtod and strtoll may read. */
+static bool number_text(render *r, const text *t, const char **clean) {
+    size_t from = space_leading(t->bytes, t->length);
+    size_t to = space_trimmed_end(t->bytes, t->length);
+    char *copy = render_alloc(r, t->length + 1);
+    *clean = copy;
+    size_t n = 0;
+    for (size_t i = from; copy && i < to; i++) {
+        bool between = i > from && i + 1 < to && t->bytes[i - 1] != '_' && t->bytes[i + 1] != '_';
+        if (t->bytes[i] != '_' || !between)
+            copy[n++] = t->bytes[i] ? t->bytes[i] : '?';
+    }
+    return copy != NULL;
+}
+
+static bool text_to_real(const char *s, double *d) {
+    char *end;
+    /* strtod reads hexadecimal and "nan(...)", Python does not. */
+    if (!*s || strpbrk(s, "xX(") || character_is_space((unsigned char)*s))
+        return false;
+    *d = strtod(s, &end);
+    return *end == 0;
+}
+
+static bool text_to_integer(const char *s, int base, int64_t *i, bool *too_large) {
+    char *end;
+    const char *digits = s + (*s == '-' || *s == '+');
+    if (!*digits || *digits == '-' || *digits == '+' || character_is_space((unsigned char)*digits))
+        return false;
+    char prefix = digits[0] == '0' ? (char)(digits[1] | 32) : 0;
+    int prefix_base = prefix == 'x' ? 16 : prefix == 'o' ? 8 : prefix == 'b' ? 2 : 0;
+    if (base == 0)
+        base = prefix_base ? prefix_base : 10;
+    bool prefixed = prefix_base == base && base != 10;
+    if (prefixed)
+        digits += 2;
+    if (!*digits || strpbrk(digits, "xX+- "))
+        return false;
+    unsigned long long size = strtoull(digits, &end, base);
+    *too_large = strlen(digits) > 15 && size > INT64_MAX;
+    *i = *s == '-' ? -(int64_t)(size & INT64_MAX) : (int64_t)(size & INT64_MAX);
+    return *end == 0;
+}
+
+static bool real_to_integer(render *r, double d, const value *fallback, value *out) {
+    *out = *fallback;
+    if (isnan(d) || isinf(d))
+        return true;
+    if (!(fabs(d) < 9223372036854775808.0))
+        return render_refuse(r, "an integer that does not fit in 64 bits");
+    *out = value_from_integer((int64_t)d);
+    return true;
+}
+
+FILTER(int) {
+    value v[2];
+    int64_t base, i;
+    if (!arguments_bind(r, "int", a, "default base", 0, v) ||
+        !argument_integer(r, "int", &v[1], 10, &base))
+        return false;
+    if (base && (base < 2 || base > 36))
+        return render_fail(r, "int() base must be >= 2 and <= 36, or 0");
+    value fallback = v[0].type == VALUE_ABSENT ? value_from_integer(0) : v[0];
+    *out = fallback;
+    if (self->type == VALUE_UNDEFINED)
+        return render_undefined(r, self);
+    if (value_integer(self, &i)) {
+        *out = value_from_integer(i);
+        return true;
+    }
+    if (self->type == VALUE_REAL)
+        return real_to_integer(r, self->real, &fallback, out);
+    if (self->type != VALUE_TEXT)
+        return true;
+    const char *s;
+    double d;
+    bool too_large = false;
+    if (!number_text(r, self->text, &s))
+        return false;
+    if (text_to_integer(s, (int)base, &i, &too_large)) {
+        *out = value_from_integer(i);
+        return !too_large || render_refuse(r, "an integer that does not fit in 64 bits");
+    }
+    return !text_to_real(s, &d) || real_to_integer(r, d, &fallback, out);
+}
+
+FILTER(float) {
+    value v;
+    double d;
+    const char *s;
+    if (!arguments_bind(r, "float", a, "default", 0, &v))
+        return false;
+    if (self->type == VALUE_UNDEFINED)
+        return render_undefined(r, self);
+    *out = v.type == VALUE_ABSENT ? value_from_real(0) : v;
+    if (value_is_number(self)) {
+        *out = value_from_real(value_real(self));
+    } else if (self->type == VALUE_TEXT) {
+        if (!number_text(r, self->text, &s))
+            return false;
+        if (text_to_real(s, &d))
+            *out = value_from_real(d);
+    }
+    return true;
+}
+
+FILTER(abs) {
+    int64_t i;
+    if (!no_arguments(r, "abs", a))
+        return false;
+    if (self->type == VALUE_UNDEFINED)
+        return render_undefined(r, self);
+    if (!value_is_number(self))
+        return render_fail(r, "bad operand type for abs(): '%s'", value_type_name(self));
+    if (self->type == VALUE_REAL) {
+        *out = value_from_real(fabs(self->real));
+        return true;
+    }
+    value_integer(self, &i);
+    value v = value_from_integer(i);
+    return value_negate(r, &v, i < 0, out);
+}
+
+/* Python's round: to the nearest, halves to even, decided on the exact decimal value. */
+static double round_real(double d, int64_t digits) {
+    char text[420];
+    if (isnan(d) || isinf(d) || digits > 60)
+        return d;
+    if (digits >= 0) {
+        snprintf(text, sizeof text, "%.*f", (int)digits, d);
+        return strtod(text, NULL);
+    }
+    if (digits < -308)
+        return copysign(0, d);
+    double unit = pow(10, (double)-digits);
+    return rint(d / unit) * unit;
+}
+
+/* An integer to a multiple of 10^-digits, halves to even. */
+static bool round_integer(render *r, int64_t i, int64_t digits, value *out) {
+    int64_t unit = 1;
+    *out = value_from_integer(digits < -18 ? 0 : i);
+    if (digits >= 0 || digits < -18)
+        return true;
+    for (; digits < 0; digits++)
+        unit *= 10;
+    int64_t rest = i % unit, down;
+    if (rest < 0)
+        rest += unit;
+    if (__builtin_sub_overflow(i, rest, &down))
+        return render_refuse(r, "an integer that does not fit in 64 bits");
+    bool up = rest > unit / 2 || (rest == unit / 2 && (down / unit) % 2 != 0);
+    if (up && __builtin_add_overflow(down, unit, &down))
+        return render_refuse(r, "an integer that does not fit in 64 bits");
+    *out = value_from_integer(down);
+    return true;
+}
+
+FILTER(round) {
+    value v[2];
+    int64_t digits, i;
+    const text *method;
+    if (!arguments_bind(r, "round", a, "precision method", 0, v) ||
+        !argument_integer(r, "round", &v[0], 0, &digits) ||
+        !argument_text(r, "round", &v[1], &method))
+        return false;
+    bool up = method && text_is(method, "ceil"), down = method && text_is(method, "floor");
+    if (method && !up && !down && !text_is(method, "common"))
+        return render_fail(r, "method must be common, ceil or floor");
+    if (self->type == VALUE_UNDEFINED)
+        return render_undefined(r, self);
+    if (!value_is_number(self))
+        return render_fail(r, "type %s doesn't define __round__ method", value_type_name(self));
+    if (up || down) {
+        double unit = pow(10, (double)digits), scaled = value_real(self) * unit;
+        *out = value_from_real((up ? ceil(scaled) : floor(scaled)) / unit);
+        return true;
+    }
+    if (value_integer(self, &i))
+        return round_integer(r, i, digits, out);
+    *out = value_from_real(round_real(self->real, digits));
+    return true;
+}
+
+/* ---- Any value ---------------------------------------------------------------------------- */
+
+FILTER(default) {
+    value v[2];
+    if (!arguments_bind(r, "default", a, "default_value boolean", 0, v))
+        return false;
+    bool replaced = self->type == VALUE_UNDEFINED || (value_truth(&v[1]) && !value_truth(self));
+    *out = *self;
+    if (replaced && v[0].type == VALUE_ABSENT)
+        return give_text(text_view(r, "", 0), out);
+    if (replaced)
+        *out = v[0];
+    return true;
+}
+
+FILTER(length) {
+    size_t length;
+    if (!no_arguments(r, "length", a) || !value_length(r, self, &length))
+        return false;
+    *out = value_from_integer((int64_t)length);
+    return true;
+}
+
+FILTER(attr) {
+    value name;
+    const text *t;
+    if (!arguments_bind(r, "attr", a, "name", 1, &name) || !value_to_text(r, &name, &t) ||
+        !(t = text_copy(r, t->bytes, t->length)))
+        return false;
+    if (self->type == VALUE_UNDEFINED)
+        return render_undefined(r, self);
+    /* Unlike a dot, it does not look into a dict. */
+    if (self->type != VALUE_DICT)
+        return value_attribute(r, self, t->bytes, out);
+    if (!object_method(r, self, t->bytes, out))
+        return false;
+    return out->type != VALUE_ABSENT ||
+           value_undefined(r, out, "'dict object' has no attribute '%.100s'", t->bytes);
+}
+
+/* ---- Table -------------------------------------------------------------------------------- */
+
+static const builtin filters[] = {
+    {"upper", filter_upper},
+    {"lower", filter_lower},
+    {"capitalize", filter_capitalize},
+    {"title", filter_title},
+    {"trim", filter_trim},
+    {"string", filter_string},
+    {"safe", filter_safe},
+    {"e", filter_escape},
+    {"escape", filter_escape},
+    {"forceescape", filter_forceescape},
+    {"replace", filter_replace},
+    {"format", filter_format},
+    {"center", filter_center},
+    {"indent", filter_indent},
+    {"truncate", filter_truncate},
+    {"wordcount", filter_wordcount},
+    {"tojson", filter_tojson},
+    {"int", filter_int},
+    {"float", filter_float},
+    {"abs", filter_abs},
+    {"round", filter_round},
+    {"default", filter_default},
+    {"d", filter_default},
+    {"length", filter_length},
+    {"count", filter_length},
+    {"attr", filter_attr},
+};
+
+static const builtin *find(const char *name) {
+    const builtin *b = builtin_find(filters, sizeof filters / sizeof *filters, name);
+    return b ? b : list_filter_find(name);
+}
+
+bool filter_exists(const char *name) {
+    return find(name) != NULL;
+}
+
+bool filter_call(render *r, const char *name, const value *self, const arguments *a, value *out) {
+    static const char *const others[] = {"filesizeformat", "pprint", "random",  "striptags",
+                                         "urlencode",      "urlize", "xmlattr", "wordwrap"};
+    const builtin *b = find(name);
+    if (b)
+        return b->call(r, self, a, out);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(name, others[i]) == 0)
+            return render_refuse(r, "the filter '%s' is not supported", name);
+    return render_fail(r, "No filter named '%.100s'.", name);
+}

@@ -1,0 +1,529 @@
+/* template_lists.c - filters on lists, dicts and whatever else can be walked. */
+#include "tokenizer/template.h"
+
+#define FILTER(name)                                                                               \
+    static bool filter_##name(render *r, const value *self, const arguments *a, value *out)
+
+/* ---- Attributes of items ------------------------------------------------------------------ */
+
+/* What filters take as `attribute`: "a.b.0", or a number; absent: the item itself. */
+typedef struct getter {
+    value attribute;
+    const value *fallback; /* where the attribute is undefined; NULL: none */
+    bool ignore_case;      /* texts in lower case, as keys of sorting and comparing */
+} getter;
+
+static bool get_part(render *r, const char *part, size_t length, value *v) {
+    int64_t number = 0;
+    size_t i = 0;
+    for (; i < length && part[i] >= '0' && part[i] <= '9' && number < 1000000000; i++)
+        number = number * 10 + (part[i] - '0');
+    value object = *v, key = value_from_integer(number);
+    if (i < length || !length) {
+        const text *t = text_copy(r, part, length);
+        if (!t)
+            return false;
+        key = value_from_text(t);
+    }
+    return value_item(r, &object, &key, v);
+}
+
+static bool get(render *r, const getter *g, const value *item, value *out) {
+    value v = *item;
+    if (g->attribute.type == VALUE_INTEGER) {
+        if (!value_item(r, item, &g->attribute, &v))
+            return false;
+    } else if (g->attribute.type == VALUE_TEXT) {
+        const text *path = g->attribute.text;
+        for (size_t at = 0; at <= path->length;) {
+            const char *dot = memchr(path->bytes + at, '.', path->length - at);
+            size_t end = dot ? (size_t)(dot - path->bytes) : path->length;
+            if (!get_part(r, path->bytes + at, end - at, &v))
+                return false;
+            if (v.type == VALUE_UNDEFINED && g->fallback)
+                v = *g->fallback;
+            at = end + 1;
+        }
+    }
+    if (g->ignore_case && v.type == VALUE_TEXT) {
+        const text *lower = text_cased(r, v.text, CASE_LOWER);
+        if (!lower)
+            return false;
+        v = value_from_text(lower);
+    }
+    *out = v;
+    return true;
+}
+
+/* An attribute argument must be a text or a number. */
+static bool getter_init(render *r, getter *g, const value *attribute, bool ignore_case) {
+    *g = (getter){.attribute = *attribute, .ignore_case = ignore_case};
+    if (attribute->type == VALUE_ABSENT || attribute->type == VALUE_NONE ||
+        attribute->type == VALUE_TEXT || attribute->type == VALUE_INTEGER)
+        return true;
+    return render_fail(r, "an attribute is named by a string or a number, not by %s",
+                       value_type_name(attribute));
+}
+
+/* ---- Walking ------------------------------------------------------------------------------ */
+
+FILTER(list) {
+    const value *items;
+    size_t count;
+    if (a->count || a->keyword_count)
+        return render_fail(r, "list takes no arguments");
+    return value_items(r, self, &items, &count) && value_list(r, VALUE_LIST, items, count, out);
+}
+
+FILTER(first) {
+    const value *items;
+    size_t count;
+    (void)a;
+    /* Only one item of a generator is taken. */
+    if (self->type == VALUE_GENERATOR && self->sequence->position < self->sequence->count) {
+        *out = self->sequence->items[self->sequence->position++];
+        return true;
+    }
+    if (!value_items(r, self, &items, &count))
+        return false;
+    if (!count)
+        return value_undefined(r, out, "No first item, sequence was empty.");
+    *out = items[0];
+    return true;
+}
+
+FILTER(last) {
+    const value *items;
+    size_t count;
+    (void)a;
+    if (self->type == VALUE_GENERATOR)
+        return render_fail(r, "'generator' object is not reversible");
+    if (!value_items(r, self, &items, &count))
+        return false;
+    if (!count)
+        return value_undefined(r, out, "No last item, sequence was empty.");
+    *out = items[count - 1];
+    return true;
+}
+
+FILTER(reverse) {
+    const value *items;
+    size_t count;
+    (void)a;
+    if (self->type == VALUE_TEXT) {
+        value bounds[3] = {value_none(), value_none(), value_from_integer(-1)};
+        return value_slice(r, self, bounds, out);
+    }
+    if (!value_items(r, self, &items, &count))
+        return false;
+    value *reversed = render_array(r, count, sizeof *reversed);
+    for (size_t i = 0; reversed && i < count; i++)
+        reversed[i] = items[count - 1 - i];
+    return reversed && value_list(r, VALUE_GENERATOR, reversed, count, out);
+}
+
+FILTER(join) {
+    value v[2];
+    const value *items;
+    const text *separator, *part;
+    size_t count;
+    getter g;
+    text_builder b = {.render = r};
+    if (!arguments_bind(r, "join", a, "d attribute", 0, v) || !getter_init(r, &g, &v[1], false) ||
+        !value_items(r, self, &items, &count))
+        return false;
+    if (v[0].type == VALUE_ABSENT)
+        separator = text_view(r, "", 0);
+    else if (!value_to_text(r, &v[0], &separator))
+        return false;
+    for (size_t i = 0; separator && i < count; i++) {
+        value item;
+        if (!get(r, &g, &items[i], &item) || !value_to_text(r, &item, &part) ||
+            (i && !builder_text(&b, separator)) || !builder_text(&b, part))
+            return false;
+    }
+    const text *t = separator ? builder_finish(&b) : NULL;
+    *out = value_from_text(t);
+    return t != NULL;
+}
+
+FILTER(items) {
+    if (self->type == VALUE_UNDEFINED)
+        return value_list(r, VALUE_GENERATOR, NULL, 0, out);
+    if (self->type != VALUE_DICT)
+        return render_fail(r, "Can only get item pairs from a mapping.");
+    if (!dict_items(r, self, a, out))
+        return false;
+    out->type = VALUE_GENERATOR;
+    return true;
+}
+
+/* Lists of `linecount` items. */
+FILTER(batch) {
+    value v[2];
+    const value *items;
+    size_t count;
+    int64_t size;
+    if (!arguments_bind(r, "batch", a, "linecount fill_with", 1, v) ||
+        !argument_integer(r, "batch", &v[0], 0, &size) || !value_items(r, self, &items, &count))
+        return false;
+    if (size < 1)
+        return render_fail(r, "batch: the line count must be positive");
+    bool fill = v[1].type != VALUE_ABSENT && v[1].type != VALUE_NONE;
+    size_t rows = count ? (count - 1) / (size_t)size + 1 : 0;
+    value *lists = render_array(r, rows, sizeof *lists);
+    for (size_t i = 0; lists && i < rows; i++) {
+        size_t from = i * (size_t)size, left = count - from;
+        size_t n = left < (size_t)size && !fill ? left : (size_t)size;
+        value *row = render_array(r, n, sizeof *row);
+        for (size_t j = 0; row && j < n; j++)
+            row[j] = j < left ? items[from + j] : v[1];
+        if (!row || !value_list(r, VALUE_LIST, row, n, &lists[i]))
+            return false;
+    }
+    return lists && value_list(r, VALUE_GENERATOR, lists, rows, out);
+}
+
+/* `slices` lists, the first ones one longer where it does not come out even. */
+FILTER(slice) {
+    value v[2];
+    const value *items;
+    size_t count, at = 0;
+    int64_t slices;
+    if (!arguments_bind(r, "slice", a, "slices fill_with", 1, v) ||
+        !argument_integer(r, "slice", &v[0], 0, &slices) || !value_items(r, self, &items, &count))
+        return false;
+    if (slices < 1)
+        return render_fail(r, "slice: the number of slices must be positive");
+    value *lists = render_array(r, (size_t)slices, sizeof *lists);
+    if (!lists || !render_spend(r, (size_t)slices))
+        return false;
+    bool fill = v[1].type != VALUE_ABSENT && v[1].type != VALUE_NONE;
+    size_t even = count / (size_t)slices, longer = count % (size_t)slices;
+    for (size_t i = 0; i < (size_t)slices; i++) {
+        size_t n = even + (i < longer), extra = fill && i >= longer;
+        value *row = render_array(r, n + extra, sizeof *row);
+        for (size_t j = 0; row && j < n + extra; j++)
+            row[j] = j < n ? items[at + j] : v[1];
+        if (!row || !value_list(r, VALUE_LIST, row, n + extra, &lists[i]))
+            return false;
+        at += n;
+    }
+    return value_list(r, VALUE_GENERATOR, lists, (size_t)slices, out);
+}
+
+/* ---- Picking and mapping ------------------------------------------------------------------ */
+
+/* The arguments behind the first `skip`, for the filter or test that they name. */
+static arguments rest_of(const arguments *a, size_t skip) {
+    arguments rest = *a;
+    rest.items += skip;
+    rest.count -= skip;
+    return rest;
+}
+
+static bool name_argument(render *r, const char *who, const value *v, const char **name) {
+    if (v->type != VALUE_TEXT)
+        return render_fail(r, "%s: a name is a string, not %s", who, value_type_name(v));
+    const text *t = text_copy(r, v->text->bytes, v->text->length);
+    *name = t ? t->bytes : NULL;
+    return t != NULL;
+}
+
+/* map(attribute=..., default=...) or map("filter", ...) */
+FILTER(map) {
+    const value *items;
+    size_t count;
+    value v[2];
+    const char *name = NULL;
+    getter g = {0};
+    if (!a->count) {
+        if (!arguments_bind(r, "map",
+                            &(arguments){.keywords = a->keywords,
+                                         .keyword_count = a->keyword_count},
+                            "attribute default", 1, v) ||
+            !getter_init(r, &g, &v[0], false))
+            return false;
+        if (v[1].type != VALUE_ABSENT && v[1].type != VALUE_NONE)
+            g.fallback = &v[1];
+    } else if (!name_argument(r, "map", &a->items[0], &name)) {
+        return false;
+    }
+    if (!value_items(r, self, &items, &count))
+        return false;
+    value *mapped = render_array(r, count, sizeof *mapped);
+    for (size_t i = 0; mapped && i < count; i++) {
+        arguments rest = name ? rest_of(a, 1) : *a;
+        if (!(name ? filter_call(r, name, &items[i], &rest, &mapped[i])
+                   : get(r, &g, &items[i], &mapped[i])))
+            return false;
+    }
+    return mapped && value_list(r, VALUE_GENERATOR, mapped, count, out);
+}
+
+/* Keeps the items (or those with an attribute) whose test says `wanted`. */
+static bool pick(render *r, const value *self, const arguments *a, bool by_attribute, bool wanted,
+                 value *out) {
+    const value *items;
+    size_t count, kept = 0, skip = by_attribute;
+    const char *test = NULL;
+    getter g = {.attribute = {.type = VALUE_ABSENT}};
+    if (by_attribute && !a->count)
+        return render_fail(r, "Missing parameter for attribute name");
+    if (by_attribute && !getter_init(r, &g, &a->items[0], false))
+        return false;
+    if (a->count > skip && !name_argument(r, "select", &a->items[skip++], &test))
+        return false;
+    if (!value_items(r, self, &items, &count))
+        return false;
+    value *picked = render_array(r, count, sizeof *picked);
+    arguments rest = rest_of(a, skip);
+    for (size_t i = 0; picked && i < count; i++) {
+        value v;
+        if (!get(r, &g, &items[i], &v))
+            return false;
+        bool yes = value_truth(&v);
+        if (test && !test_call(r, test, &v, &rest, &yes))
+            return false;
+        if (yes == wanted)
+            picked[kept++] = items[i];
+    }
+    return picked && value_list(r, VALUE_GENERATOR, picked, kept, out);
+}
+
+FILTER(select) {
+    return pick(r, self, a, false, true, out);
+}
+
+FILTER(reject) {
+    return pick(r, self, a, false, false, out);
+}
+
+FILTER(selectattr) {
+    return pick(r, self, a, true, true, out);
+}
+
+FILTER(rejectattr) {
+    return pick(r, self, a, true, false, out);
+}
+
+/* ---- Ordering ----------------------------------------------------------------------------- */
+
+/* Keys for several attributes ("a,b") are lists of each one's key. */
+static bool sort_key(render *r, const value *attribute, bool ignore_case, const value *item,
+                     value *key) {
+    getter g;
+    if (attribute->type != VALUE_TEXT ||
+        !memchr(attribute->text->bytes, ',', attribute->text->length))
+        return getter_init(r, &g, attribute, ignore_case) && get(r, &g, item, key);
+    const text *all = attribute->text;
+    size_t count = 1;
+    for (size_t i = 0; i < all->length; i++)
+        count += all->bytes[i] == ',';
+    value *keys = render_array(r, count, sizeof *keys);
+    for (size_t i = 0, at = 0; keys && i < count; i++) {
+        const char *comma = memchr(all->bytes + at, ',', all->length - at);
+        size_t end = comma ? (size_t)(comma - all->bytes) : all->length;
+        const text *one = text_slice(r, all, at, end);
+        if (!one)
+            return false;
+        g = (getter){.attribute = value_from_text(one), .ignore_case = ignore_case};
+        if (!get(r, &g, item, &keys[i]))
+            return false;
+        at = end + 1;
+    }
+    return keys && value_list(r, VALUE_LIST, keys, count, key);
+}
+
+static bool sort_by(render *r, const value *items, size_t count, const value *attribute,
+                    bool ignore_case, bool reverse, sort_item **sorted) {
+    *sorted = render_array(r, count, sizeof **sorted);
+    for (size_t i = 0; *sorted && i < count; i++) {
+        (*sorted)[i].item = items[i];
+        if (!sort_key(r, attribute, ignore_case, &items[i], &(*sorted)[i].key))
+            return false;
+    }
+    return *sorted && items_sort(r, *sorted, count, reverse);
+}
+
+static bool give_sorted(render *r, const sort_item *sorted, size_t count, value *out) {
+    value *items = render_array(r, count, sizeof *items);
+    for (size_t i = 0; items && i < count; i++)
+        items[i] = sorted[i].item;
+    return items && value_list(r, VALUE_LIST, items, count, out);
+}
+
+FILTER(sort) {
+    value v[3];
+    const value *items;
+    size_t count;
+    sort_item *sorted;
+    return arguments_bind(r, "sort", a, "reverse case_sensitive attribute", 0, v) &&
+           value_items(r, self, &items, &count) &&
+           sort_by(r, items, count, &v[2], !value_truth(&v[1]), value_truth(&v[0]), &sorted) &&
+           give_sorted(r, sorted, count, out);
+}
+
+FILTER(dictsort) {
+    value v[3], pairs, place;
+    sort_item *sorted;
+    if (!arguments_bind(r, "dictsort", a, "case_sensitive by reverse", 0, v))
+        return false;
+    if (self->type != VALUE_DICT)
+        return render_fail(r, "dictsort: expected a mapping, found %s", value_type_name(self));
+    bool by_value = v[1].type == VALUE_TEXT && text_is(v[1].text, "value");
+    if (!by_value && v[1].type != VALUE_ABSENT &&
+        !(v[1].type == VALUE_TEXT && text_is(v[1].text, "key")))
+        return render_fail(r, "You can only sort by either \"key\" or \"value\"");
+    place = value_from_integer(by_value);
+    size_t count = self->dict->count;
+    return dict_items(r, self, &(arguments){0}, &pairs) &&
+           sort_by(r, pairs.sequence->items, count, &place, !value_truth(&v[0]), value_truth(&v[2]),
+                   &sorted) &&
+           give_sorted(r, sorted, count, out);
+}
+
+FILTER(unique) {
+    value v[2], key, one = value_none();
+    const value *items, *seen;
+    size_t count, kept = 0;
+    getter g;
+    dict *keys = dict_new(r, 0);
+    if (!keys || !arguments_bind(r, "unique", a, "case_sensitive attribute", 0, v) ||
+        !getter_init(r, &g, &v[1], !value_truth(&v[0])) || !value_items(r, self, &items, &count))
+        return false;
+    value *uniques = render_array(r, count, sizeof *uniques);
+    for (size_t i = 0; uniques && i < count; i++) {
+        if (!get(r, &g, &items[i], &key) || !dict_find(r, keys, &key, &seen))
+            return false;
+        if (seen)
+            continue;
+        if (!dict_set(r, keys, &key, &one))
+            return false;
+        uniques[kept++] = items[i];
+    }
+    return uniques && value_list(r, VALUE_GENERATOR, uniques, kept, out);
+}
+
+static bool extreme(render *r, const value *self, const arguments *a, int wanted, value *out) {
+    value v[2], best, key;
+    const value *items;
+    size_t count;
+    getter g;
+    const char *name = wanted < 0 ? "min" : "max";
+    if (!arguments_bind(r, name, a, "case_sensitive attribute", 0, v) ||
+        !getter_init(r, &g, &v[1], !value_truth(&v[0])) || !value_items(r, self, &items, &count))
+        return false;
+    if (!count)
+        return value_undefined(r, out, "No aggregated item, sequence was empty.");
+    *out = items[0];
+    if (!get(r, &g, &items[0], &best))
+        return false;
+    for (size_t i = 1; i < count; i++) {
+        int order;
+        if (!get(r, &g, &items[i], &key) ||
+            !value_order(r, &key, &best, wanted < 0 ? "<" : ">", &order))
+            return false;
+        if (order == wanted) {
+            best = key;
+            *out = items[i];
+        }
+    }
+    return true;
+}
+
+FILTER(min) {
+    return extreme(r, self, a, -1, out);
+}
+
+FILTER(max) {
+    return extreme(r, self, a, 1, out);
+}
+
+FILTER(sum) {
+    value v[2], item;
+    const value *items;
+    size_t count;
+    getter g;
+    if (!arguments_bind(r, "sum", a, "attribute start", 0, v) ||
+        !getter_init(r, &g, &v[0], false) || !value_items(r, self, &items, &count))
+        return false;
+    value total = v[1].type == VALUE_ABSENT ? value_from_integer(0) : v[1];
+    if (total.type == VALUE_TEXT)
+        return render_fail(r, "sum() can't sum strings [use ''.join(seq) instead]");
+    for (size_t i = 0; i < count; i++) {
+        value before = total;
+        if (!get(r, &g, &items[i], &item) || !value_binary(r, "+", &before, &item, &total))
+            return false;
+    }
+    *out = total;
+    return true;
+}
+
+/* (grouper, list) pairs of items whose attribute is equal, in the order of the attribute. */
+FILTER(groupby) {
+    value v[3];
+    const value *items;
+    size_t count, groups = 0;
+    sort_item *sorted;
+    getter g;
+    if (!arguments_bind(r, "groupby", a, "attribute default case_sensitive", 1, v) ||
+        !getter_init(r, &g, &v[0], !value_truth(&v[2])) || !value_items(r, self, &items, &count))
+        return false;
+    if (v[1].type != VALUE_ABSENT && v[1].type != VALUE_NONE)
+        g.fallback = &v[1];
+    sorted = render_array(r, count, sizeof *sorted);
+    value *out_items = render_array(r, count, sizeof *out_items);
+    value *members = render_array(r, count, sizeof *members);
+    if (!sorted || !out_items || !members)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        sorted[i].item = items[i];
+        if (!get(r, &g, &items[i], &sorted[i].key))
+            return false;
+    }
+    if (!items_sort(r, sorted, count, false))
+        return false;
+    g.ignore_case = false; /* a group is called what its first item says */
+    for (size_t i = 0, start = 0; i < count; i++) {
+        bool same = false;
+        members[i] = sorted[i].item;
+        if (i + 1 < count && !value_equal(r, &sorted[i].key, &sorted[i + 1].key, &same))
+            return false;
+        if (same)
+            continue;
+        value *pair = render_array(r, 2, sizeof *pair);
+        if (!pair || !get(r, &g, &members[start], &pair[0]) ||
+            !value_list(r, VALUE_LIST, members + start, i + 1 - start, &pair[1]) ||
+            !value_list(r, VALUE_TUPLE, pair, 2, &out_items[groups++]))
+            return false;
+        start = i + 1;
+    }
+    return value_list(r, VALUE_LIST, out_items, groups, out);
+}
+
+const builtin *list_filter_find(const char *name) {
+    static const builtin filters[] = {
+        {"list", filter_list},
+        {"first", filter_first},
+        {"last", filter_last},
+        {"reverse", filter_reverse},
+        {"join", filter_join},
+        {"items", filter_items},
+        {"batch", filter_batch},
+        {"slice", filter_slice},
+        {"map", filter_map},
+        {"select", filter_select},
+        {"reject", filter_reject},
+        {"selectattr", filter_selectattr},
+        {"rejectattr", filter_rejectattr},
+        {"sort", filter_sort},
+        {"dictsort", filter_dictsort},
+        {"unique", filter_unique},
+        {"min", filter_min},
+        {"max", filter_max},
+        {"sum", filter_sum},
+        {"groupby", filter_groupby},
+    };
+    return builtin_find(filters, sizeof filters / sizeof *filters, name);
+}

@@ -1,0 +1,413 @@
+/* template_parser.c - lexemes to the tree of a whole template: statements, blocks, and the parser's
+ * own tools (errors, nodes, nesting). Expressions are template_expression.c's.
+ *
+ * Only Jinja that a chat can need is known: blocks, inheritance, imports and includes are refused
+ * by name, since a chat template has no other files. */
+#include "tokenizer/template.h"
+
+#include <stdio.h>
+
+/* ---- Tools -------------------------------------------------------------------------------- */
+
+static void set_error(parser *p, c2c_status status, int line, const char *format, va_list list) {
+    char text[400];
+    vsnprintf(text, sizeof text, format, list);
+    if (p->status == C2C_STATUS_OK) /* the first one tells most */
+        p->status = error_set(p->error, status, "%s: line %d: %s", p->name, line, text);
+}
+
+node *parser_fail(parser *p, int line, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    set_error(p, C2C_STATUS_BAD_FILE, line, format, list);
+    va_end(list);
+    return NULL;
+}
+
+node *parser_refuse(parser *p, int line, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    set_error(p, C2C_STATUS_UNSUPPORTED, line, format, list);
+    va_end(list);
+    return NULL;
+}
+
+node *parser_node(parser *p, node_kind kind, int line) {
+    node *n = arena_alloc(p->memory, sizeof *n);
+    if (!n)
+        return parser_fail(p, line, "out of memory");
+    n->kind = kind;
+    n->line = line;
+    return n;
+}
+
+bool parser_enter(parser *p) {
+    if (++p->nesting <= TEMPLATE_MAX_NESTING)
+        return true;
+    parser_fail(p, p->at->line, "nested deeper than %d levels", TEMPLATE_MAX_NESTING);
+    return false;
+}
+
+void parser_leave(parser *p) {
+    p->nesting--;
+}
+
+bool parser_is(const parser *p, lexeme_type type, const char *text) {
+    return p->at->type == type && (!text || strcmp(p->at->text, text) == 0);
+}
+
+bool parser_skip(parser *p, lexeme_type type, const char *text) {
+    bool is = parser_is(p, type, text);
+    p->at += is && p->at->type != LEXEME_EOF;
+    return is;
+}
+
+const char *lexeme_describe(const lexeme *l, char out[64]) {
+    static const char *const names[] = {
+        [LEXEME_DATA] = "text",       [LEXEME_VARIABLE_BEGIN] = "{{",
+        [LEXEME_VARIABLE_END] = "}}", [LEXEME_BLOCK_BEGIN] = "{%",
+        [LEXEME_BLOCK_END] = "%}",    [LEXEME_EOF] = "the end of the template"};
+    if (l->type == LEXEME_STRING)
+        snprintf(out, 64, "a string");
+    else if (l->type == LEXEME_DATA || l->type == LEXEME_EOF)
+        snprintf(out, 64, "%s", names[l->type]);
+    else
+        snprintf(out, 64, "'%.50s'",
+                 l->type == LEXEME_NAME || l->type >= LEXEME_INTEGER ? l->text : names[l->type]);
+    return out;
+}
+
+bool parser_expect(parser *p, lexeme_type type, const char *text) {
+    if (parser_skip(p, type, text))
+        return true;
+    lexeme wanted = {.type = type, .text = text ? text : "a name"};
+    char a[64], b[64];
+    parser_fail(p, p->at->line, "expected %s, found %s",
+                type == LEXEME_NAME && !text ? "a name" : lexeme_describe(&wanted, a),
+                lexeme_describe(p->at, b));
+    return false;
+}
+
+bool node_list_add(parser *p, node_list *list, node *n) {
+    if (!n)
+        return false;
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? list->capacity * 2 : 4;
+        node **items = arena_alloc(p->memory, capacity * sizeof *items);
+        if (!items) {
+            parser_fail(p, n->line, "out of memory");
+            return false;
+        }
+        if (list->count)
+            memcpy(items, list->items, list->count * sizeof *items);
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->count++] = n;
+    return true;
+}
+
+/* ---- Bodies ------------------------------------------------------------------------------- */
+
+static node *parse_statement(parser *p);
+
+static bool at_end_tag(const parser *p, const char *const *ends) {
+    for (; ends && *ends; ends++)
+        if (p->at->type == LEXEME_NAME && strcmp(p->at->text, *ends) == 0)
+            return true;
+    return false;
+}
+
+/* Statements up to one of the end tags, whose name is then the current lexeme (NULL: up to the end
+ * of the template). `opened` is the line of the tag that is being closed. */
+static bool parse_body(parser *p, const char *const *ends, int opened, node_list *body) {
+    while (p->at->type != LEXEME_EOF) {
+        const lexeme *l = p->at++;
+        node *n = NULL;
+        if (l->type == LEXEME_DATA) {
+            n = parser_node(p, NODE_DATA, l->line);
+            text *t = arena_alloc(p->memory, sizeof *t);
+            if (!n || !t)
+                return parser_fail(p, l->line, "out of memory");
+            text_init(t, l->text, l->length);
+            n->constant = value_from_text(t);
+        } else if (l->type == LEXEME_VARIABLE_BEGIN) {
+            n = parser_node(p, NODE_PRINT, l->line);
+            if (!n || !(n->first = parse_tuple(p, true, NULL)) ||
+                !parser_expect(p, LEXEME_VARIABLE_END, NULL))
+                return false;
+        } else {
+            if (at_end_tag(p, ends))
+                return true;
+            n = parse_statement(p);
+            if (!n || !parser_expect(p, LEXEME_BLOCK_END, NULL))
+                return false;
+        }
+        if (!node_list_add(p, body, n))
+            return false;
+    }
+    if (!ends)
+        return true;
+    parser_fail(p, p->at->line, "the template ends where {%% %s %%} is missing for line %d",
+                ends[0], opened);
+    return false;
+}
+
+/* The rest of an opening tag and its body. */
+static bool parse_block(parser *p, const char *const *ends, int opened, node_list *body) {
+    parser_skip(p, LEXEME_OPERATOR, ":");
+    if (!parser_expect(p, LEXEME_BLOCK_END, NULL) || !parser_enter(p))
+        return false;
+    bool good = parse_body(p, ends, opened, body);
+    parser_leave(p);
+    return good;
+}
+
+/* A body that only one tag can end; that tag's name is taken. */
+static bool parse_whole_block(parser *p, const char *end, node *n) {
+    const char *const ends[] = {end, NULL};
+    node_list body = {0};
+    if (!parse_block(p, ends, n->line, &body))
+        return false;
+    p->at++;
+    n->items = body.items;
+    n->count = body.count;
+    return true;
+}
+
+/* A body that becomes a function of its own: loops outside are out of reach, and the special names
+ * it reads become its arguments. */
+static bool parse_function_block(parser *p, const char *end, node *n) {
+    int loops = p->loops, uses = p->uses;
+    p->loops = p->uses = 0;
+    bool good = parse_whole_block(p, end, n);
+    n->uses = p->uses;
+    p->loops = loops;
+    p->uses |= uses;
+    return good;
+}
+
+/* ---- Statements --------------------------------------------------------------------------- */
+
+static node *parse_set(parser *p, node *n) {
+    n->first = parse_target(p, true, NULL);
+    if (!n->first)
+        return NULL;
+    if (parser_skip(p, LEXEME_OPERATOR, "=")) {
+        n->kind = NODE_SET;
+        n->second = parse_tuple(p, true, NULL);
+        return n->second ? n : NULL;
+    }
+    n->kind = NODE_SET_BLOCK;
+    if (parser_is(p, LEXEME_OPERATOR, "|") && !(n->second = parse_filters(p, NULL, false)))
+        return NULL;
+    return parse_whole_block(p, "endset", n) ? n : NULL;
+}
+
+static node *parse_if(parser *p, node *n) {
+    static const char *const ends[] = {"endif", "elif", "else", NULL};
+    static const char *const last[] = {"endif", NULL};
+    node_list branches = {0};
+    n->kind = NODE_IF;
+    bool is_else = false;
+    while (true) {
+        node *branch = parser_node(p, NODE_BRANCH, p->at->line);
+        node_list body = {0};
+        if (!node_list_add(p, &branches, branch))
+            return NULL;
+        if (!is_else && !(branch->first = parse_tuple(p, false, NULL)))
+            return NULL;
+        if (!parse_block(p, is_else ? last : ends, n->line, &body))
+            return NULL;
+        branch->items = body.items;
+        branch->count = body.count;
+        const char *tag = p->at++->text;
+        if (strcmp(tag, "endif") == 0)
+            break;
+        is_else = strcmp(tag, "else") == 0;
+    }
+    n->items = branches.items;
+    n->count = branches.count;
+    return n;
+}
+
+static node *parse_for(parser *p, node *n) {
+    static const char *const ends[] = {"endfor", "else", NULL};
+    static const char *const last[] = {"endfor", NULL};
+    node_list body = {0}, otherwise = {0};
+    n->kind = NODE_FOR;
+    if (!(n->first = parse_target(p, false, "in")) || !parser_expect(p, LEXEME_NAME, "in") ||
+        !(n->second = parse_tuple(p, false, "recursive")))
+        return NULL;
+    if (n->first->kind == NODE_NAME && strcmp(n->first->name, "loop") == 0)
+        return parser_fail(p, n->line, "the special variable 'loop' cannot be a for loop's target");
+    if (parser_skip(p, LEXEME_NAME, "if") && !(n->third = parse_expression(p)))
+        return NULL;
+    if (parser_is(p, LEXEME_NAME, "recursive"))
+        return parser_refuse(p, n->line, "recursive for loops are not supported");
+    p->loops++;
+    bool good = parse_block(p, ends, n->line, &body);
+    p->loops--;
+    if (!good)
+        return NULL;
+    if (strcmp(p->at++->text, "else") == 0) {
+        if (!parse_block(p, last, n->line, &otherwise))
+            return NULL;
+        p->at++;
+    }
+    n->items = body.items;
+    n->count = body.count;
+    n->others = otherwise.items;
+    n->other_count = otherwise.count;
+    return n;
+}
+
+static node *parse_with(parser *p, node *n) {
+    node_list pairs = {0};
+    n->kind = NODE_WITH;
+    while (!parser_is(p, LEXEME_BLOCK_END, NULL)) {
+        if (pairs.count && !parser_expect(p, LEXEME_OPERATOR, ","))
+            return NULL;
+        if (!node_list_add(p, &pairs, parse_target(p, false, NULL)) ||
+            !parser_expect(p, LEXEME_OPERATOR, "=") ||
+            !node_list_add(p, &pairs, parse_expression(p)))
+            return NULL;
+    }
+    n->others = pairs.items;
+    n->other_count = pairs.count;
+    return parse_whole_block(p, "endwith", n) ? n : NULL;
+}
+
+/* (a, b, c=1): the parameters of a macro or of a call block. */
+static bool parse_parameters(parser *p, node *n) {
+    node_list list = {0};
+    if (!parser_expect(p, LEXEME_OPERATOR, "("))
+        return false;
+    while (!parser_is(p, LEXEME_OPERATOR, ")")) {
+        if (list.count && !parser_expect(p, LEXEME_OPERATOR, ","))
+            return false;
+        node *parameter = parser_node(p, NODE_PARAMETER, p->at->line);
+        if (!node_list_add(p, &list, parameter))
+            return false;
+        parameter->name = p->at->text;
+        if (!parser_expect(p, LEXEME_NAME, NULL))
+            return false;
+        if (parser_skip(p, LEXEME_OPERATOR, "=")) {
+            if (!(parameter->first = parse_expression(p)))
+                return false;
+        } else if (list.count > 1 && list.items[list.count - 2]->first) {
+            parser_fail(p, parameter->line, "parameter '%s' without a default follows one with it",
+                        parameter->name);
+            return false;
+        }
+    }
+    n->others = list.items;
+    n->other_count = list.count;
+    return parser_expect(p, LEXEME_OPERATOR, ")");
+}
+
+static node *parse_macro(parser *p, node *n) {
+    n->kind = NODE_MACRO;
+    n->name = p->at->text;
+    if (!parser_expect(p, LEXEME_NAME, NULL) || !parse_parameters(p, n))
+        return NULL;
+    return parse_function_block(p, "endmacro", n) ? n : NULL;
+}
+
+static node *parse_call_block(parser *p, node *n) {
+    int line = p->at->line;
+    n->kind = NODE_CALL_BLOCK;
+    if (parser_is(p, LEXEME_OPERATOR, "(") && !parse_parameters(p, n))
+        return NULL;
+    if (!(n->first = parse_expression(p)))
+        return NULL;
+    if (n->first->kind != NODE_CALL)
+        return parser_fail(p, line, "expected a call after 'call'");
+    return parse_function_block(p, "endcall", n) ? n : NULL;
+}
+
+static node *parse_filter_block(parser *p, node *n) {
+    n->kind = NODE_FILTER_BLOCK;
+    if (!(n->second = parse_filters(p, NULL, true)))
+        return NULL;
+    return parse_whole_block(p, "endfilter", n) ? n : NULL;
+}
+
+/* {% generation %} marks what the assistant wrote, for training masks; its text is plain. */
+static node *parse_generation(parser *p, node *n) {
+    n->kind = NODE_SCOPE;
+    return parse_function_block(p, "endgeneration", n) ? n : NULL;
+}
+
+static node *parse_print(parser *p, node *n) {
+    node_list parts = {0};
+    n->kind = NODE_SCOPE;
+    while (!parser_is(p, LEXEME_BLOCK_END, NULL)) {
+        if (parts.count && !parser_expect(p, LEXEME_OPERATOR, ","))
+            return NULL;
+        node *print = parser_node(p, NODE_PRINT, p->at->line);
+        if (!node_list_add(p, &parts, print) || !(print->first = parse_expression(p)))
+            return NULL;
+    }
+    n->items = parts.items;
+    n->count = parts.count;
+    return n;
+}
+
+static node *parse_leave(parser *p, node *n) {
+    n->kind = strcmp(p->at[-1].text, "break") == 0 ? NODE_BREAK : NODE_CONTINUE;
+    if (!p->loops)
+        return parser_fail(p, n->line, "'%s' outside of a loop", p->at[-1].text);
+    return n;
+}
+
+static node *parse_unknown(parser *p, node *n) {
+    static const char *const known[] = {"autoescape", "block", "extends", "from",  "import",
+                                        "include",    "do",    "debug",   "trans", NULL};
+    const char *tag = p->at[-1].text;
+    for (const char *const *k = known; *k; k++)
+        if (strcmp(tag, *k) == 0)
+            return parser_refuse(p, n->line, "the tag {%% %s %%} is not supported", tag);
+    return parser_fail(p, n->line, "unknown tag {%% %.80s %%}", tag);
+}
+
+/* The statement behind a "{%", up to its "%}". */
+static node *parse_statement(parser *p) {
+    static const struct {
+        const char *tag;
+        node *(*parse)(parser *p, node *n);
+    } tags[] = {
+        {"set", parse_set},
+        {"if", parse_if},
+        {"for", parse_for},
+        {"with", parse_with},
+        {"macro", parse_macro},
+        {"call", parse_call_block},
+        {"filter", parse_filter_block},
+        {"generation", parse_generation},
+        {"print", parse_print},
+        {"break", parse_leave},
+        {"continue", parse_leave},
+    };
+    node *n = parser_node(p, NODE_SCOPE, p->at->line);
+    if (!n || !parser_expect(p, LEXEME_NAME, NULL))
+        return NULL;
+    for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
+        if (strcmp(p->at[-1].text, tags[i].tag) == 0)
+            return tags[i].parse(p, n);
+    return parse_unknown(p, n);
+}
+
+c2c_status template_parse(node **body, arena *memory, const lexeme *lexemes, const char *name,
+                          c2c_error *error) {
+    parser p = {.at = lexemes, .memory = memory, .name = name, .error = error};
+    node_list list = {0};
+    *body = NULL;
+    node *root = parser_node(&p, NODE_SCOPE, 1);
+    if (root && parse_body(&p, NULL, 1, &list)) {
+        root->items = list.items;
+        root->count = list.count;
+        *body = root;
+    }
+    return p.status;
+}

@@ -1,0 +1,137 @@
+/* template_render.c - what a rendering in progress has: its memory and work limits, its errors, its
+ * variables. The tree is walked by template_eval.c and template_exec.c. */
+#include "tokenizer/template.h"
+
+#include <stdio.h>
+
+/* ---- Errors ------------------------------------------------------------------------------- */
+
+static bool stop(render *r, c2c_status status, const char *format, va_list list) {
+    char message[sizeof((c2c_error *)0)->message];
+    vsnprintf(message, sizeof message, format, list);
+    if (r->status == C2C_STATUS_OK)
+        r->status = error_set(r->error, status, "%s: line %d: %s", r->name, r->line, message);
+    return false;
+}
+
+bool render_fail(render *r, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    stop(r, C2C_STATUS_BAD_FILE, format, list);
+    va_end(list);
+    return false;
+}
+
+bool render_refuse(render *r, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    stop(r, C2C_STATUS_UNSUPPORTED, format, list);
+    va_end(list);
+    return false;
+}
+
+bool render_raise(render *r, const text *message) {
+    if (r->status == C2C_STATUS_OK)
+        r->status = error_set(r->error, C2C_STATUS_INVALID_ARGUMENT,
+                              "%s: line %d: the template says: %.*s", r->name, r->line,
+                              message->length > 4096 ? 4096 : (int)message->length, message->bytes);
+    return false;
+}
+
+bool render_undefined(render *r, const value *v) {
+    return render_fail(r, "%s", v->reason ? v->reason : "undefined value");
+}
+
+/* ---- Limits ------------------------------------------------------------------------------- */
+
+void *render_alloc(render *r, size_t bytes) {
+    size_t cost;
+    if (!size_add(bytes, 32, &cost) || cost > r->memory_left) {
+        render_fail(r, "rendering needs more than %u MiB", TEMPLATE_MAX_MEMORY >> 20);
+        return NULL;
+    }
+    void *memory = arena_alloc(r->memory, bytes);
+    if (!memory && r->status == C2C_STATUS_OK)
+        r->status = error_memory(r->error, bytes, "rendering a chat template");
+    r->memory_left -= cost;
+    return memory;
+}
+
+void *render_array(render *r, size_t count, size_t size) {
+    size_t bytes;
+    return render_alloc(r, size_mul(count, size, &bytes) ? bytes : SIZE_MAX);
+}
+
+const char *render_printf(render *r, const char *format, ...) {
+    va_list list, again;
+    va_start(list, format);
+    va_copy(again, list);
+    int length = vsnprintf(NULL, 0, format, list);
+    va_end(list);
+    char *copy = length < 0 ? NULL : render_alloc(r, (size_t)length + 1);
+    if (copy)
+        vsnprintf(copy, (size_t)length + 1, format, again);
+    va_end(again);
+    return copy;
+}
+
+bool render_spend(render *r, size_t work) {
+    if (work > r->work_left)
+        return render_fail(r, "rendering takes more than %d steps", TEMPLATE_MAX_WORK);
+    r->work_left -= work;
+    return true;
+}
+
+bool render_spend_bytes(render *r, size_t bytes) {
+    return render_spend(r, bytes / 32);
+}
+
+bool render_enter(render *r) {
+    if (++r->depth <= TEMPLATE_MAX_DEPTH)
+        return true;
+    return render_fail(r, "macros or values nested deeper than %d levels", TEMPLATE_MAX_DEPTH);
+}
+
+void render_leave(render *r) {
+    r->depth--;
+}
+
+/* ---- Variables ---------------------------------------------------------------------------- */
+
+scope *scope_new(render *r, scope *parent) {
+    scope *s = render_alloc(r, sizeof *s);
+    if (s)
+        s->parent = parent;
+    return s;
+}
+
+bool scope_set(render *r, scope *s, const char *name, const value *v) {
+    binding *b = s->first;
+    for (; b && strcmp(b->name, name) != 0; b = b->next)
+        if (!render_spend(r, 1))
+            return false;
+    if (!b) {
+        b = render_alloc(r, sizeof *b);
+        if (!b)
+            return false;
+        *b = (binding){.next = s->first, .name = name};
+        s->first = b;
+    }
+    b->value = *v;
+    return true;
+}
+
+bool scope_find(render *r, const scope *s, const char *name, value *out) {
+    for (; s; s = s->parent)
+        for (const binding *b = s->first; b; b = b->next) {
+            if (strcmp(b->name, name) == 0) {
+                *out = b->value;
+                return true;
+            }
+            if (!render_spend(r, 1))
+                return false;
+        }
+    if (!global_find(r, name, out))
+        return false;
+    return out->type != VALUE_ABSENT || value_undefined(r, out, "'%.200s' is undefined", name);
+}
