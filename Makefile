@@ -45,7 +45,9 @@ ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine 2>/dev/null)),)
 $(OBJ)/backend/cpu/%_avx512.o: C2C_CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
 $(OBJ)/backend/cpu/%_avx2.o: C2C_CFLAGS += -mavx2 -mfma -mf16c
 endif
-$(OBJ)/backend/cpu/%.o: C2C_CFLAGS += -O3 -fno-math-errno -ffp-contract=off
+# Sanitizers make the unrolled kernels slow to compile; parsers, which fuzzing is for, have none.
+KERNEL_FLAGS := $(if $(FUZZ),-O1 -fno-sanitize=all,$(if $(SAN),-O1,-O3))
+$(OBJ)/backend/cpu/%.o: C2C_CFLAGS += $(KERNEL_FLAGS) -fno-math-errno -ffp-contract=off
 
 TEST_BIN    := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/*/test_*.c)))
 TEST_HELP   := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard tests/support/*.c)))
