@@ -212,7 +212,7 @@ C2C_API c2c_status c2c_session_prefill(c2c_session *session, const c2c_plan *pla
                                        c2c_error *error);
 
 typedef enum c2c_finish {
-    C2C_FINISH_LENGTH = 0, /* max_new_tokens were written */
+    C2C_FINISH_LENGTH = 0, /* max_new_tokens were written, or the context is full */
     C2C_FINISH_STOP,       /* an end-of-sequence token was written */
     C2C_FINISH_CALLBACK    /* the callback asked to stop */
 } c2c_finish;

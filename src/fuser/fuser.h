@@ -48,16 +48,20 @@ typedef struct projector_stack {
     const void **tables[PROJECTOR_MAX_SLOTS]; /* [P] each */
 } projector_stack;
 
-/* One grouped call on N rows: tables of P pointers to the first row. */
+/* One grouped call on N rows. Tables hold P pointers to the first row. */
 typedef struct projector_call {
     backend *backend;
     linear_math math;
+    int64_t rows;
     const float *const *sharer;   /* rows of Hs * Ds */
     const float *const *receiver; /* rows of Ht * Dt */
     float *const *out;            /* rows of Ht * Dt; may be the receiver's own rows */
-    int64_t rows;
-    float *scratch; /* backend memory: kind->scratch(spec) * rows * P floats */
+    float *scratch;               /* backend memory: kind->scratch(spec) * N * P floats */
+    const void **tables;          /* host memory: PROJECTOR_TABLES * P pointers */
 } projector_call;
+
+/* Pointer tables that one forward may need beside its arguments. */
+#define PROJECTOR_TABLES 8
 
 /* A kind is one file and one line in the table of projector.c. */
 struct projector_kind {
@@ -142,9 +146,8 @@ void fuser_stacks_free(c2c_fuser *fuser);
 
 typedef struct fuse_scratch {
     backend *backend;
-    float *memory;                    /* backend memory for one grouped call */
-    const float **sharer, **receiver; /* host tables [largest P] */
-    float **out;
+    float *memory;       /* backend memory for one grouped call */
+    const void **tables; /* host memory: (PROJECTOR_TABLES + 2) * largest P pointers */
 } fuse_scratch;
 
 c2c_status fuse_scratch_init(fuse_scratch *scratch, const c2c_fuser *fuser, c2c_error *error);

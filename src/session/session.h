@@ -33,8 +33,9 @@ struct c2c_session {
     c2c_pair *pairs;              /* [pair_count] */
     session_lane *sharers;        /* [pair_count] */
     fuse_scratch *fuse_scratches; /* [pair_count] */
-    float *logits;                /* [chunk, V] backend memory; row 0: of the last token run */
+    float *logits;                /* [1, V] backend memory: of the last token that was run */
     int32_t *next;                /* [1] backend memory: the token that the logits choose */
+    int32_t *tokens;              /* [chunk] host: tables on their way to the backend */
     bool ready;                   /* the logits are there */
 };
 

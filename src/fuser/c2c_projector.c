@@ -1,0 +1,233 @@
+/* c2c_projector.c - C2CProjector (the paper's projector; docs/MATH.md has the formulas).
+ *
+ *     ffn(x) = x + W2 gelu(W1 rmsnorm(x))
+ *     e   = ffn(in(concat(sharer, receiver)))        mlp1
+ *     w   = sigmoid(scalar_head(ffn(e)))             scalar_mlp2, one weight per kv head
+ *     p   = proj_out(ffn(... ffn(e)))                proj_mlp2, num_layers - 2 blocks
+ *     out = receiver + w * p                         where the gate is open
+ */
+#include "fuser/fuser.h"
+
+/* Slots in the order of slots(); the blocks of proj_mlp2 come last. */
+enum {
+    IN_WEIGHT,
+    IN_BIAS,
+    MLP1,                   /* norm, w1, w2 */
+    SCALAR_MLP2 = MLP1 + 3, /* norm, w1, w2 */
+    SCALAR_HEAD_WEIGHT = SCALAR_MLP2 + 3,
+    SCALAR_HEAD_BIAS,
+    PROJ_OUT_WEIGHT,
+    PROJ_OUT_BIAS,
+    PROJ_MLP2, /* norm, w1, w2 of each block */
+};
+
+#define NORM_EPSILON 1e-6f
+#define MAX_BLOCKS   32
+
+static int64_t sharer_features(const projector_spec *spec) {
+    return (int64_t)spec->sharer_heads * spec->sharer_dim;
+}
+
+static int64_t receiver_features(const projector_spec *spec) {
+    return (int64_t)spec->receiver_heads * spec->receiver_dim;
+}
+
+/* ---- What the files hold ------------------------------------------------------------------ */
+
+static c2c_status configure(projector_spec *spec, const json_value *args, const char *where,
+                            c2c_error *error) {
+    static const int64_t usual_size = 1024, usual_layers = 3;
+    int64_t layers;
+    c2c_status status;
+    if ((status = json_get_integer(args, "hidden_dim", &usual_size, 1, 1 << 20, &spec->hidden,
+                                   where, error)) ||
+        (status = json_get_integer(args, "intermediate_dim", &usual_size, 1, 1 << 20,
+                                   &spec->intermediate, where, error)) ||
+        (status = json_get_integer(args, "num_layers", &usual_layers, 3, 2 + MAX_BLOCKS, &layers,
+                                   where, error)))
+        return status;
+    spec->num_layers = (int)layers;
+    return C2C_STATUS_OK;
+}
+
+static void block_slots(projector_slots *slots, const char *name, int block, int64_t hidden,
+                        int64_t intermediate) {
+    projector_slot_add(slots, hidden, 0, "%s.blocks.%d.norm.weight", name, block);
+    projector_slot_add(slots, intermediate, hidden, "%s.blocks.%d.w1.weight", name, block);
+    projector_slot_add(slots, hidden, intermediate, "%s.blocks.%d.w2.weight", name, block);
+}
+
+static void list_slots(const projector_spec *spec, projector_slots *slots) {
+    int64_t h = spec->hidden, features = receiver_features(spec);
+    projector_slot_add(slots, h, sharer_features(spec) + features, "in.weight");
+    projector_slot_add(slots, h, 0, "in.bias");
+    block_slots(slots, "mlp1", 0, h, spec->intermediate);
+    block_slots(slots, "scalar_mlp2", 0, h, h);
+    projector_slot_add(slots, spec->receiver_heads, h, "scalar_head.weight");
+    projector_slot_add(slots, spec->receiver_heads, 0, "scalar_head.bias");
+    projector_slot_add(slots, features, h, "proj_out.weight");
+    projector_slot_add(slots, features, 0, "proj_out.bias");
+    for (int i = 0; i < spec->num_layers - 2; i++)
+        block_slots(slots, "proj_mlp2", i, h, spec->intermediate);
+}
+
+/* ---- The computation ---------------------------------------------------------------------- */
+
+static int64_t middle_features(const projector_spec *spec) {
+    return max_i64(spec->hidden, spec->intermediate);
+}
+
+/* e, its normalised or transformed copy, the middle of a block, scalars, projection */
+static int64_t scratch_floats(const projector_spec *spec) {
+    return 2 * spec->hidden + middle_features(spec) + spec->receiver_heads +
+           receiver_features(spec);
+}
+
+typedef struct forward_state {
+    const projector_stack *stack;
+    const projector_call *call;
+    float *const *e, *const *t, *const *middle, *const *scalars, *const *projected;
+} forward_state;
+
+/* The next table of P buffers of `features` floats per row, cut from the call's scratch. */
+static float *const *take_buffers(const projector_call *call, int32_t groups, int table,
+                                  float **scratch, int64_t features) {
+    float **buffers = (float **)(call->tables + (int64_t)table * groups);
+    for (int32_t p = 0; p < groups; p++, *scratch += features * call->rows)
+        buffers[p] = *scratch;
+    return buffers;
+}
+
+/* y (= or +=) x W^T + b with W of a slot, and its bias in the next slot when has_bias. */
+static void linear(const forward_state *s, float *const *y, const float *const *x, int slot,
+                   bool has_bias, int64_t in, int64_t out) {
+    op_linear(s->call->backend, &(linear_args){.y = y,
+                                               .x = x,
+                                               .w = s->stack->tables[slot],
+                                               .b = has_bias ? s->stack->tables[slot + 1] : NULL,
+                                               .groups = s->stack->groups,
+                                               .w_type = s->stack->types[slot],
+                                               .b_type = s->stack->types[slot + has_bias],
+                                               .math = s->call->math,
+                                               .rows = s->call->rows,
+                                               .in = in,
+                                               .out = out,
+                                               .y_stride = out,
+                                               .x_stride = in,
+                                               .w_stride = in});
+}
+
+/* e = in(concat(sharer, receiver)): two products with the two parts of each row of W. */
+static void input_linear(const forward_state *s) {
+    const projector_stack *stack = s->stack;
+    int64_t sharer = sharer_features(&stack->spec), receiver = receiver_features(&stack->spec);
+    linear_args args = {.y = s->e,
+                        .x = s->call->sharer,
+                        .w = stack->tables[IN_WEIGHT],
+                        .b = stack->tables[IN_BIAS],
+                        .groups = stack->groups,
+                        .w_type = stack->types[IN_WEIGHT],
+                        .b_type = stack->types[IN_BIAS],
+                        .math = s->call->math,
+                        .rows = s->call->rows,
+                        .in = sharer,
+                        .out = stack->spec.hidden,
+                        .y_stride = stack->spec.hidden,
+                        .x_stride = sharer,
+                        .w_stride = sharer + receiver};
+    op_linear(s->call->backend, &args);
+    const void **right = s->call->tables + (int64_t)5 * stack->groups;
+    size_t skip = (size_t)sharer * dtype_size(args.w_type);
+    for (int32_t p = 0; p < stack->groups; p++)
+        right[p] = (const char *)stack->tables[IN_WEIGHT][p] + skip;
+    args.x = s->call->receiver;
+    args.w = right;
+    args.b = NULL;
+    args.in = args.x_stride = receiver;
+    args.accumulate = true;
+    op_linear(s->call->backend, &args);
+}
+
+/* y = x + W2 gelu(W1 rmsnorm(x)); y may be x or t. */
+static void feed_forward(const forward_state *s, float *const *y, const float *const *x, int slot,
+                         int64_t intermediate) {
+    const projector_stack *stack = s->stack;
+    const projector_call *call = s->call;
+    int64_t h = stack->spec.hidden;
+    op_rmsnorm(call->backend, &(rmsnorm_args){.y = s->t,
+                                              .x = x,
+                                              .w = stack->tables[slot],
+                                              .groups = stack->groups,
+                                              .w_type = stack->types[slot],
+                                              .rows = call->rows,
+                                              .features = h,
+                                              .y_stride = h,
+                                              .x_stride = h,
+                                              .epsilon = NORM_EPSILON});
+    const float *const *t = (const float *const *)s->t;
+    const float *const *middle = (const float *const *)s->middle;
+    linear(s, s->middle, t, slot + 1, false, h, intermediate);
+    op_gelu(call->backend, &(gelu_args){.y = s->middle,
+                                        .x = middle,
+                                        .groups = stack->groups,
+                                        .rows = call->rows,
+                                        .features = intermediate,
+                                        .y_stride = intermediate,
+                                        .x_stride = intermediate});
+    linear(s, s->t, middle, slot + 2, false, intermediate, h);
+    op_add(call->backend, &(add_args){.y = y,
+                                      .a = x,
+                                      .b = t,
+                                      .groups = stack->groups,
+                                      .rows = call->rows,
+                                      .features = h,
+                                      .y_stride = h,
+                                      .a_stride = h,
+                                      .b_stride = h});
+}
+
+static void forward(const projector_stack *stack, const projector_call *call) {
+    const projector_spec *spec = &stack->spec;
+    int64_t h = spec->hidden, features = receiver_features(spec);
+    float *scratch = call->scratch;
+    int32_t groups = stack->groups;
+    const forward_state s = {
+        .stack = stack,
+        .call = call,
+        .e = take_buffers(call, groups, 0, &scratch, h),
+        .t = take_buffers(call, groups, 1, &scratch, h),
+        .middle = take_buffers(call, groups, 2, &scratch, middle_features(spec)),
+        .scalars = take_buffers(call, groups, 3, &scratch, spec->receiver_heads),
+        .projected = take_buffers(call, groups, 4, &scratch, features),
+    };
+    const float *const *e = (const float *const *)s.e;
+    input_linear(&s);
+    feed_forward(&s, s.e, e, MLP1, spec->intermediate);
+    feed_forward(&s, s.t, e, SCALAR_MLP2, h);
+    linear(&s, s.scalars, (const float *const *)s.t, SCALAR_HEAD_WEIGHT, true, h,
+           spec->receiver_heads);
+    for (int i = 0; i < spec->num_layers - 2; i++)
+        feed_forward(&s, s.e, e, PROJ_MLP2 + 3 * i, spec->intermediate);
+    linear(&s, s.projected, e, PROJ_OUT_WEIGHT, true, h, features);
+    op_fuse_mix(call->backend, &(fuse_mix_args){.y = call->out,
+                                                .receiver = call->receiver,
+                                                .x = (const float *const *)s.projected,
+                                                .w = (const float *const *)s.scalars,
+                                                .groups = groups,
+                                                .rows = call->rows,
+                                                .kv_heads = spec->receiver_heads,
+                                                .head_dim = spec->receiver_dim,
+                                                .y_stride = features,
+                                                .receiver_stride = features,
+                                                .x_stride = features,
+                                                .w_stride = spec->receiver_heads});
+}
+
+const projector_kind c2c_projector_kind = {
+    .name = "C2CProjector",
+    .gated = true,
+    .configure = configure,
+    .slots = list_slots,
+    .scratch = scratch_floats,
+    .forward = forward,
+};

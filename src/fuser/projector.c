@@ -1,0 +1,230 @@
+/* projector.c - the registry of projector kinds, and one projector's files as checked weights. */
+#include "fuser/fuser.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const projector_kind *const kinds[] = {
+    &c2c_projector_kind,
+};
+
+static c2c_status find_kind(const projector_kind **kind, const char *name, const char *where,
+                            c2c_error *error) {
+    buffer known = {0};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (strcmp(kinds[i]->name, name) == 0) {
+            *kind = kinds[i];
+            buffer_free(&known);
+            return C2C_STATUS_OK;
+        }
+        buffer_printf(&known, "%s%s", i ? ", " : "", kinds[i]->name);
+    }
+    c2c_status status =
+        error_set(error, C2C_STATUS_UNSUPPORTED, "%s: class \"%s\" is not supported; supported: %s",
+                  where, name, known.data ? known.data : "");
+    buffer_free(&known);
+    return status;
+}
+
+void projector_slot_add(projector_slots *slots, int64_t rows, int64_t columns, const char *name,
+                        ...) {
+    C2C_ASSERT(slots->count < PROJECTOR_MAX_SLOTS);
+    projector_slot *slot = &slots->items[slots->count++];
+    *slot = (projector_slot){.rank = columns ? 2 : 1, .shape = {rows, columns}};
+    va_list arguments;
+    va_start(arguments, name);
+    int n = vsnprintf(slot->name, sizeof slot->name, name, arguments);
+    va_end(arguments);
+    C2C_ASSERT(n > 0 && (size_t)n < sizeof slot->name);
+}
+
+/* ---- projector_<i>.json ------------------------------------------------------------------- */
+
+static c2c_status parse_spec(projector_spec *spec, const json_document *document,
+                             c2c_error *error) {
+    const char *where = json_name(document), *class;
+    const json_value *root = json_root(document);
+    if (root->type != JSON_OBJECT)
+        return error_set(error, C2C_STATUS_BAD_FILE, "%s: expected an object, found %s", where,
+                         json_type_name(root->type));
+    c2c_status status = json_get_string(root, "class", NULL, &class, where, error);
+    if (status || (status = find_kind(&spec->kind, class, where, error)))
+        return status;
+    const json_value *args = json_get(root, "init_args");
+    if (!args || args->type != JSON_OBJECT)
+        return error_set(error, C2C_STATUS_BAD_FILE, "%s: init_args: expected an object, found %s",
+                         where, args ? json_type_name(args->type) : "nothing");
+    int64_t sharer_heads, sharer_dim, receiver_heads, receiver_dim;
+    if ((status = json_get_integer(args, "source_num_heads", NULL, 1, 4096, &sharer_heads, where,
+                                   error)) ||
+        (status = json_get_integer(args, "source_dim", NULL, 1, 4096, &sharer_dim, where, error)) ||
+        (status = json_get_integer(args, "target_num_heads", NULL, 1, 4096, &receiver_heads, where,
+                                   error)) ||
+        (status = json_get_integer(args, "target_dim", NULL, 1, 4096, &receiver_dim, where, error)))
+        return status;
+    spec->sharer_heads = (int)sharer_heads;
+    spec->sharer_dim = (int)sharer_dim;
+    spec->receiver_heads = (int)receiver_heads;
+    spec->receiver_dim = (int)receiver_dim;
+    return spec->kind->configure(spec, args, where, error);
+}
+
+/* ---- Tensors ------------------------------------------------------------------------------ */
+
+static const char *const branch_names[BRANCH_COUNT] = {"key", "value"};
+
+static c2c_status bind_slot(projector *p, backend *b, const projector_slot *slot, int index,
+                            branch which, c2c_error *error) {
+    char name[80], expected[TENSOR_SHAPE_TEXT], found[TENSOR_SHAPE_TEXT];
+    const char *path = tensor_file_path(p->tensors);
+    snprintf(name, sizeof name, "%s_%s", branch_names[which], slot->name);
+    const named_tensor *tensor_found = tensor_file_find(p->tensors, name);
+    if (!tensor_found)
+        return error_set(error, C2C_STATUS_BAD_FILE, "%s: tensor %s is missing; a %s needs it",
+                         path, name, p->spec.kind->name);
+    const tensor *view = &tensor_found->view;
+    const tensor wanted = {.rank = slot->rank, .shape = {slot->shape[0], slot->shape[1]}};
+    if (view->rank != slot->rank || view->shape[0] != slot->shape[0] ||
+        (slot->rank == 2 && view->shape[1] != slot->shape[1]))
+        return error_set(error, C2C_STATUS_BAD_FILE,
+                         "%s: tensor %s: expected shape %s (from projector_<i>.json), found %s",
+                         path, name, tensor_shape_text(&wanted, expected),
+                         tensor_shape_text(view, found));
+    if (!dtype_is_weight(view->type))
+        return error_set(error, C2C_STATUS_BAD_FILE,
+                         "%s: tensor %s: expected f32, f16 or bf16, found %s", path, name,
+                         dtype_name(view->type));
+    /* Both branches run in one grouped call, which has one dtype. */
+    if (which == BRANCH_KEY)
+        p->types[index] = view->type;
+    else if (p->types[index] != view->type)
+        return error_set(error, C2C_STATUS_BAD_FILE,
+                         "%s: tensor %s: expected %s as in key_%s, found %s", path, name,
+                         dtype_name(p->types[index]), slot->name, dtype_name(view->type));
+    return backend_import(b, &p->weights[which][index], view->data, tensor_bytes(view), error);
+}
+
+static c2c_status bind_gate(projector *p, branch which, c2c_error *error) {
+    char name[32], shape[TENSOR_SHAPE_TEXT];
+    p->gate_logits[which] = 1;
+    if (!p->spec.kind->gated)
+        return C2C_STATUS_OK;
+    snprintf(name, sizeof name, "%s_gate_logit", branch_names[which]);
+    const char *path = tensor_file_path(p->tensors);
+    const named_tensor *found = tensor_file_find(p->tensors, name);
+    if (!found)
+        return error_set(error, C2C_STATUS_BAD_FILE, "%s: tensor %s is missing; a %s needs it",
+                         path, name, p->spec.kind->name);
+    if (!dtype_is_weight(found->view.type) || tensor_elements(&found->view) != 1)
+        return error_set(error, C2C_STATUS_BAD_FILE,
+                         "%s: tensor %s: expected one f32, f16 or bf16 number, found %s %s", path,
+                         name, dtype_name(found->view.type),
+                         tensor_shape_text(&found->view, shape));
+    p->gate_logits[which] = tensor_get_f32(&found->view, 0);
+    return C2C_STATUS_OK;
+}
+
+/* A tensor that nothing reads means that the file is not what projector_<i>.json says. */
+static c2c_status refuse_strangers(const projector *p, const projector_slots *slots,
+                                   c2c_error *error) {
+    for (size_t i = 0; i < tensor_file_count(p->tensors); i++) {
+        const char *name = tensor_file_at(p->tensors, i)->name;
+        bool known = p->spec.kind->gated && strcmp(name, "gate_temperature") == 0;
+        for (int which = 0; which < BRANCH_COUNT && !known; which++) {
+            size_t prefix = strlen(branch_names[which]);
+            if (strncmp(name, branch_names[which], prefix) != 0 || name[prefix] != '_')
+                continue;
+            const char *rest = name + prefix + 1;
+            known = p->spec.kind->gated && strcmp(rest, "gate_logit") == 0;
+            for (int s = 0; s < slots->count && !known; s++)
+                known = strcmp(rest, slots->items[s].name) == 0;
+        }
+        if (!known)
+            return error_set(error, C2C_STATUS_BAD_FILE,
+                             "%s: tensor %s: a %s as projector_<i>.json describes it has no such "
+                             "tensor",
+                             tensor_file_path(p->tensors), name, p->spec.kind->name);
+    }
+    return C2C_STATUS_OK;
+}
+
+static c2c_status bind_tensors(projector *p, backend *b, c2c_error *error) {
+    projector_slots *slots = calloc(1, sizeof *slots);
+    c2c_status status = C2C_STATUS_OK;
+    if (!slots)
+        return error_memory(error, sizeof *slots, "a projector");
+    p->spec.kind->slots(&p->spec, slots);
+    p->slot_count = slots->count;
+    for (int which = 0; which < BRANCH_COUNT && !status; which++) {
+        p->weights[which] = calloc((size_t)slots->count, sizeof *p->weights[which]);
+        if (!p->weights[which]) {
+            status = error_memory(error, (size_t)slots->count * sizeof(void *), "a projector");
+            break;
+        }
+        for (int i = 0; i < slots->count && !status; i++)
+            status = bind_slot(p, b, &slots->items[i], i, which, error);
+        if (!status)
+            status = bind_gate(p, which, error);
+    }
+    if (!status)
+        status = refuse_strangers(p, slots, error);
+    for (size_t i = 0; i < tensor_file_count(p->tensors); i++) {
+        const tensor *view = &tensor_file_at(p->tensors, i)->view;
+        p->parameters += tensor_elements(view);
+        p->weight_bytes += (int64_t)tensor_bytes(view);
+    }
+    free(slots);
+    return status;
+}
+
+/* ---- Opening ------------------------------------------------------------------------------ */
+
+/* folder/projector_<index><suffix> */
+static char *projector_path(const char *folder, int index, const char *suffix) {
+    char name[64];
+    snprintf(name, sizeof name, "projector_%d%s", index, suffix);
+    return path_join(folder, name);
+}
+
+c2c_status projector_open(projector *p, backend *b, const char *folder, int index,
+                          c2c_error *error) {
+    *p = (projector){0};
+    json_document *document = NULL;
+    char *json = projector_path(folder, index, ".json");
+    char *safetensors = projector_path(folder, index, ".safetensors");
+    char *pt = projector_path(folder, index, ".pt");
+    c2c_status status;
+    if (!json || !safetensors || !pt) {
+        status = error_memory(error, strlen(folder) + 64, "a file name");
+        goto done;
+    }
+    if ((status = json_open(&document, json, error)) ||
+        (status = parse_spec(&p->spec, document, error)))
+        goto done;
+    if (!file_exists(safetensors) && !file_exists(pt)) {
+        status =
+            error_set(error, C2C_STATUS_NOT_FOUND, "%s: no such file, nor %s", safetensors, pt);
+        goto done;
+    }
+    status = tensor_file_open(&p->tensors, file_exists(safetensors) ? safetensors : pt, error);
+    if (!status)
+        status = bind_tensors(p, b, error);
+done:
+    if (status)
+        projector_close(p, b);
+    json_close(document);
+    free(json);
+    free(safetensors);
+    free(pt);
+    return status;
+}
+
+void projector_close(projector *p, backend *b) {
+    for (int which = 0; which < BRANCH_COUNT; which++) {
+        for (int i = 0; p->weights[which] && i < p->slot_count; i++)
+            backend_release_import(b, p->weights[which][i]);
+        free(p->weights[which]);
+    }
+    tensor_file_close(p->tensors);
+    *p = (projector){0};
+}

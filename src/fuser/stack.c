@@ -1,0 +1,88 @@
+/* stack.c - sorts a fuser's open branches into stacks of equal networks, so that each stack runs
+ * as one grouped call. */
+#include "fuser/fuser.h"
+
+#include <stdlib.h>
+
+static bool specs_equal(const projector_spec *a, const projector_spec *b) {
+    return a->kind == b->kind && a->sharer_heads == b->sharer_heads &&
+           a->sharer_dim == b->sharer_dim && a->receiver_heads == b->receiver_heads &&
+           a->receiver_dim == b->receiver_dim && a->hidden == b->hidden &&
+           a->intermediate == b->intermediate && a->num_layers == b->num_layers;
+}
+
+static projector_stack *find_stack(c2c_fuser *fuser, const projector *p) {
+    for (int i = 0; i < fuser->stack_count; i++) {
+        projector_stack *stack = &fuser->stacks[i];
+        if (specs_equal(&stack->spec, &p->spec) &&
+            memcmp(stack->types, p->types, sizeof stack->types) == 0)
+            return stack;
+    }
+    return NULL;
+}
+
+/* A stack with room for every branch of the fuser. */
+static c2c_status new_stack(c2c_fuser *fuser, const projector *p, projector_stack **out,
+                            c2c_error *error) {
+    size_t room = (size_t)fuser->map.layers * BRANCH_COUNT;
+    projector_stack *stack = &fuser->stacks[fuser->stack_count++];
+    *stack = (projector_stack){.spec = p->spec, .slot_count = p->slot_count};
+    memcpy(stack->types, p->types, sizeof stack->types);
+    stack->layers = calloc(room, sizeof *stack->layers);
+    stack->sharer_layers = calloc(room, sizeof *stack->sharer_layers);
+    stack->branches = calloc(room, sizeof *stack->branches);
+    bool failed = !stack->layers || !stack->sharer_layers || !stack->branches;
+    for (int i = 0; i < p->slot_count && !failed; i++) {
+        stack->tables[i] = calloc(room, sizeof *stack->tables[i]);
+        failed = !stack->tables[i];
+    }
+    *out = stack;
+    return failed ? error_memory(error, room * sizeof(void *), "a fuser's tables") : C2C_STATUS_OK;
+}
+
+static void push_network(projector_stack *stack, const projector *p, int layer, int sharer_layer,
+                         branch which) {
+    int32_t at = stack->groups++;
+    stack->layers[at] = layer;
+    stack->sharer_layers[at] = sharer_layer;
+    stack->branches[at] = which;
+    for (int i = 0; i < p->slot_count; i++)
+        stack->tables[i][at] = p->weights[which][i];
+}
+
+c2c_status fuser_stacks_build(c2c_fuser *fuser, c2c_error *error) {
+    size_t most = (size_t)fuser->projector_count;
+    fuser->stacks = calloc(most, sizeof *fuser->stacks);
+    if (!fuser->stacks)
+        return error_memory(error, most * sizeof *fuser->stacks, "a fuser's tables");
+    for (int t = 0; t < fuser->map.layers; t++) {
+        const layer_link *link = &fuser->map.links[t];
+        if (link->sharer_layer < 0)
+            continue;
+        const projector *p = &fuser->projectors[link->projector];
+        for (int which = 0; which < BRANCH_COUNT; which++) {
+            if (!(p->gate_logits[which] > 0))
+                continue;
+            projector_stack *stack = find_stack(fuser, p);
+            c2c_status status = C2C_STATUS_OK;
+            if (!stack && (status = new_stack(fuser, p, &stack, error)))
+                return status;
+            push_network(stack, p, t, link->sharer_layer, which);
+        }
+    }
+    return C2C_STATUS_OK;
+}
+
+void fuser_stacks_free(c2c_fuser *fuser) {
+    for (int i = 0; i < fuser->stack_count; i++) {
+        projector_stack *stack = &fuser->stacks[i];
+        free(stack->layers);
+        free(stack->sharer_layers);
+        free(stack->branches);
+        for (int j = 0; j < stack->slot_count; j++)
+            free(stack->tables[j]);
+    }
+    free(fuser->stacks);
+    fuser->stacks = NULL;
+    fuser->stack_count = 0;
+}

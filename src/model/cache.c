@@ -1,0 +1,27 @@
+/* cache.c - the KV row pool of one model. */
+#include "model/model.h"
+
+c2c_status kv_cache_init(kv_cache *cache, backend *b, const model_config *config, int64_t rows,
+                         c2c_error *error) {
+    *cache = (kv_cache){
+        .backend = b,
+        .layers = config->layers,
+        .rows = rows,
+        .features = (int64_t)config->kv_heads * config->head_dim,
+    };
+    size_t bytes;
+    if (!size_mul((size_t)rows, (size_t)model_cache_row_bytes(config), &bytes))
+        return error_set(error, C2C_STATUS_OUT_OF_MEMORY, "a cache of %lld tokens is too large",
+                         (long long)rows);
+    void *memory;
+    c2c_status status = backend_alloc(b, &memory, bytes, error);
+    if (!status)
+        cache->memory = memory;
+    return status;
+}
+
+void kv_cache_deinit(kv_cache *cache) {
+    if (cache->backend)
+        backend_release(cache->backend, cache->memory);
+    *cache = (kv_cache){0};
+}

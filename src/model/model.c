@@ -1,0 +1,187 @@
+/* model.c - opens a Hugging Face model folder as one immutable object, and the public calls on
+ * it: describe, render, encode, decode. */
+#include "model/model.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* RoPE frequencies: theta^(-2i / D) for i in 0 .. D/2-1, computed in f32 as PyTorch does. */
+static c2c_status make_frequencies(c2c_model *model, c2c_error *error) {
+    int half = model->config.head_dim / 2;
+    size_t bytes = (size_t)half * sizeof(float);
+    float *host = malloc(bytes);
+    if (!host)
+        return error_memory(error, bytes, "RoPE frequencies");
+    for (int i = 0; i < half; i++) {
+        float exponent = (float)(2 * i) / (float)model->config.head_dim;
+        host[i] = 1.0f / powf((float)model->config.rope_theta, exponent);
+    }
+    void *memory;
+    c2c_status status = backend_alloc(model->backend, &memory, bytes, error);
+    if (!status) {
+        model->inverse_frequency = memory;
+        backend_upload(model->backend, memory, host, bytes);
+    }
+    free(host);
+    return status;
+}
+
+static int64_t longest_row(const model_config *c) {
+    int64_t longest = max_i64(c->embedding, c->feed_forward);
+    return max_i64(longest, (int64_t)c->heads * c->head_dim);
+}
+
+/* AUTO computes in bf16 when the weights are bf16: rounding f32 weights would lose something. */
+static linear_math choose_math(const c2c_model *model, c2c_compute compute) {
+    if (compute == C2C_COMPUTE_AUTO)
+        return model->embedding.type == DTYPE_BF16 ? LINEAR_BF16 : LINEAR_F32;
+    return compute == C2C_COMPUTE_BF16 ? LINEAR_BF16 : LINEAR_F32;
+}
+
+c2c_status c2c_model_open(c2c_model **out, c2c_engine *engine, const char *folder,
+                          const c2c_model_options *options, c2c_error *error) {
+    static const c2c_model_options defaults = {0};
+    if (!options)
+        options = &defaults;
+    *out = NULL;
+    c2c_model *model = calloc(1, sizeof *model);
+    if (!model)
+        return error_memory(error, sizeof *model, "a model");
+    model->backend = engine->backend;
+    model->folder = path_join(folder, "");
+    c2c_status status = C2C_STATUS_OK;
+    if (!model->folder)
+        status = error_memory(error, strlen(folder) + 2, "a folder name");
+    if (status || (status = model_config_open(&model->config, folder, error)) ||
+        (status = tokenizer_open(&model->tokenizer, folder, error)) ||
+        (status =
+             chat_template_open(&model->chat_template, folder, options->chat_template, error)) ||
+        (status = tensor_folder_open(&model->files, folder, error)) ||
+        (status = model_weights_bind(model, error)) ||
+        (status = backend_reserve(model->backend, (size_t)longest_row(&model->config), error)) ||
+        (status = make_frequencies(model, error))) {
+        c2c_model_close(model);
+        return status;
+    }
+    model->math = choose_math(model, options->compute);
+    *out = model;
+    return C2C_STATUS_OK;
+}
+
+void c2c_model_close(c2c_model *model) {
+    if (!model)
+        return;
+    model_weights_release(model);
+    backend_release(model->backend, model->inverse_frequency);
+    tensor_file_close(model->files);
+    chat_template_close(model->chat_template);
+    tokenizer_close(model->tokenizer);
+    free(model->folder);
+    free(model);
+}
+
+void c2c_model_describe(const c2c_model *model, c2c_model_info *info) {
+    const model_config *c = &model->config;
+    *info = (c2c_model_info){
+        .family = c->family->model_type,
+        .folder = model->folder,
+        .compute = model->math == LINEAR_BF16 ? C2C_COMPUTE_BF16 : C2C_COMPUTE_F32,
+        .layers = c->layers,
+        .embedding_size = (int)c->embedding,
+        .feed_forward_size = (int)c->feed_forward,
+        .query_heads = c->heads,
+        .kv_heads = c->kv_heads,
+        .head_dim = c->head_dim,
+        .vocabulary_size = (int)c->vocabulary,
+        .context_length = c->context,
+        .parameters = model->parameters,
+        .weight_bytes = model->weight_bytes,
+        .cache_row_bytes = model_cache_row_bytes(c),
+    };
+}
+
+/* Messages as the JSON text that templates read. The writer would replace bytes that are not UTF-8,
+ * and an answer to another question helps nobody: refuse them. */
+static c2c_status write_messages(buffer *json, const c2c_message *messages, size_t count,
+                                 c2c_error *error) {
+    buffer_append_char(json, '[');
+    for (size_t i = 0; i < count; i++) {
+        const char *fields[] = {messages[i].role, messages[i].content};
+        static const char *const names[] = {"role", "content"};
+        buffer_append_text(json, i ? ",{" : "{");
+        for (int f = 0; f < 2; f++) {
+            size_t length = strlen(fields[f]);
+            size_t valid = utf8_valid_prefix(fields[f], length);
+            if (valid != length)
+                return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                                 "message %zu: %s: byte %zu is not valid UTF-8", i + 1, names[f],
+                                 valid);
+            buffer_printf(json, "%s\"%s\":", f ? "," : "", names[f]);
+            json_write_string(json, fields[f], length);
+        }
+        buffer_append_char(json, '}');
+    }
+    buffer_append_char(json, ']');
+    return json->failed ? error_memory(error, json->length, "the messages") : C2C_STATUS_OK;
+}
+
+/* Hands a finished text to the caller of a public function. */
+static c2c_status give_text(buffer *from, char **text, size_t *length, c2c_error *error) {
+    size_t bytes = from->length;
+    *text = buffer_take(from, length);
+    return *text ? C2C_STATUS_OK : error_memory(error, bytes, "a text");
+}
+
+c2c_status c2c_model_render(const c2c_model *model, const c2c_message *messages,
+                            size_t message_count, const c2c_chat_options *options, char **text,
+                            size_t *length, c2c_error *error) {
+    static const c2c_chat_options defaults = {.add_generation_prompt = true};
+    buffer json = {0}, rendered = {0};
+    json_document *document = NULL;
+    *text = NULL;
+    c2c_status status = write_messages(&json, messages, message_count, error);
+    if (status || (status = json_parse(&document, json.data, json.length, "messages", error)) ||
+        (status = chat_template_render(model->chat_template, json_root(document),
+                                       options ? options : &defaults, &rendered, error)))
+        goto done;
+    status = give_text(&rendered, text, length, error);
+done:
+    json_close(document);
+    buffer_free(&json);
+    buffer_free(&rendered);
+    return status;
+}
+
+c2c_status c2c_model_encode(const c2c_model *model, const char *text, size_t length,
+                            bool add_special, int32_t **ids, size_t *count, c2c_error *error) {
+    token_list tokens = {0};
+    *ids = NULL;
+    *count = 0;
+    c2c_status status =
+        tokenizer_encode(model->tokenizer, text, length, add_special, &tokens, error);
+    if (status)
+        goto done;
+    *ids = malloc((tokens.count + 1) * sizeof **ids);
+    if (!*ids) {
+        status = error_memory(error, (tokens.count + 1) * sizeof **ids, "token ids");
+        goto done;
+    }
+    for (size_t i = 0; i < tokens.count; i++)
+        (*ids)[i] = tokens.items[i].id;
+    *count = tokens.count;
+done:
+    token_list_free(&tokens);
+    return status;
+}
+
+c2c_status c2c_model_decode(const c2c_model *model, const int32_t *ids, size_t count,
+                            bool skip_special, char **text, size_t *length, c2c_error *error) {
+    buffer decoded = {0};
+    *text = NULL;
+    c2c_status status =
+        tokenizer_decode(model->tokenizer, ids, count, skip_special, &decoded, error);
+    if (!status)
+        status = give_text(&decoded, text, length, error);
+    buffer_free(&decoded);
+    return status;
+}

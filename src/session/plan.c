@@ -1,0 +1,83 @@
+/* plan.c - what a caller asks for, checked against the models before anything runs. */
+#include "session/session.h"
+
+#include <stdlib.h>
+
+static c2c_status check_ids(const int32_t *ids, int64_t count, const c2c_model *model,
+                            const char *side, c2c_error *error) {
+    for (int64_t i = 0; i < count; i++)
+        if (ids[i] < 0 || ids[i] >= model->config.vocabulary)
+            return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                             "prompt token %lld: id %d is not in the %s's vocabulary of %lld (%s)",
+                             (long long)i, (int)ids[i], side, (long long)model->config.vocabulary,
+                             model->folder);
+    return C2C_STATUS_OK;
+}
+
+/* Everything but the last token is fused with every sharer. */
+static size_t usual_sections(c2c_section *sections, int64_t tokens, size_t pair_count) {
+    size_t count = 0;
+    if (tokens > 1)
+        sections[count++] =
+            (c2c_section){.length = tokens - 1, .mask = (int32_t)((1u << pair_count) - 1)};
+    sections[count++] = (c2c_section){.length = 1, .mask = -1};
+    return count;
+}
+
+static c2c_status copy_sections(c2c_section *sections, size_t *count, const c2c_plan *plan,
+                                size_t pair_count, c2c_error *error) {
+    int64_t total = 0;
+    *count = 0;
+    for (size_t i = 0; i < plan->section_count; i++) {
+        const c2c_section *section = &plan->sections[i];
+        if (section->length < 0 || section->length > plan->token_count - total)
+            return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                             "section %zu: length %lld does not fit; %lld of %lld prompt tokens "
+                             "are left",
+                             i, (long long)section->length, (long long)(plan->token_count - total),
+                             (long long)plan->token_count);
+        if (section->mask > 0 && (uint32_t)section->mask >> pair_count)
+            return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                             "section %zu: mask %d selects a sharer that is not there; the "
+                             "session has %zu",
+                             i, (int)section->mask, pair_count);
+        total += section->length;
+        if (section->length > 0)
+            sections[(*count)++] = *section;
+    }
+    if (total != plan->token_count)
+        return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                         "the sections hold %lld tokens, the prompt %lld", (long long)total,
+                         (long long)plan->token_count);
+    return C2C_STATUS_OK;
+}
+
+c2c_status plan_check(c2c_section **sections, size_t *count, const c2c_plan *plan,
+                      const c2c_model *receiver, const c2c_pair *pairs, size_t pair_count,
+                      c2c_error *error) {
+    *sections = NULL;
+    *count = 0;
+    if (plan->token_count < 1)
+        return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "the prompt has no tokens");
+    c2c_status status = check_ids(plan->ids, plan->token_count, receiver, "receiver", error);
+    for (size_t s = 0; s < pair_count && !status; s++)
+        status = check_ids(plan->sharer_ids ? plan->sharer_ids[s] : plan->ids, plan->token_count,
+                           pairs[s].sharer, "sharer", error);
+    if (status)
+        return status;
+    size_t room = plan->sections && plan->section_count > 2 ? plan->section_count : 2;
+    c2c_section *copy = calloc(room, sizeof *copy);
+    if (!copy)
+        return error_memory(error, room * sizeof *copy, "the prompt's sections");
+    if (plan->sections)
+        status = copy_sections(copy, count, plan, pair_count, error);
+    else
+        *count = usual_sections(copy, plan->token_count, pair_count);
+    if (status) {
+        free(copy);
+        *count = 0;
+        return status;
+    }
+    *sections = copy;
+    return C2C_STATUS_OK;
+}

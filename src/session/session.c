@@ -1,0 +1,187 @@
+/* session.c - makes room for one conversation: caches, activations and tables of each model. */
+#include "session/session.h"
+
+#include <stdlib.h>
+
+#define USUAL_CHUNK 256
+#define MAX_CHUNK   65536
+
+/* ---- How many rows ------------------------------------------------------------------------ */
+
+int64_t session_row_bytes(const c2c_model *receiver, const c2c_pair *pairs, size_t pair_count) {
+    int64_t bytes = model_cache_row_bytes(&receiver->config);
+    for (size_t s = 0; s < pair_count; s++)
+        bytes += model_cache_row_bytes(&pairs[s].sharer->config);
+    return bytes;
+}
+
+/* The model of the session that was made for the shortest context. */
+static const c2c_model *shortest_context(const c2c_model *receiver, const c2c_pair *pairs,
+                                         size_t pair_count) {
+    const c2c_model *shortest = receiver;
+    for (size_t s = 0; s < pair_count; s++)
+        if (pairs[s].sharer->config.context < shortest->config.context)
+            shortest = pairs[s].sharer;
+    return shortest;
+}
+
+/* Rows are committed as they are touched, so a large context costs nothing until it is used; but
+ * what could never be used is refused now, not in the middle of an answer. */
+static c2c_status choose_context(c2c_session *session, int64_t asked, c2c_error *error) {
+    const c2c_model *receiver = session->receiver.model;
+    const c2c_model *shortest = shortest_context(receiver, session->pairs, session->pair_count);
+    int64_t row = session_row_bytes(receiver, session->pairs, session->pair_count);
+    int64_t available = system_memory_available();
+    /* A tenth stays for activations and for everybody else. */
+    int64_t fits = available < 0 ? INT64_MAX : (available - available / 10) / row;
+    if (asked > shortest->config.context)
+        return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                         "a context of %lld tokens: %s was made for at most %lld "
+                         "(max_position_embeddings)",
+                         (long long)asked, shortest->folder, (long long)shortest->config.context);
+    if (asked > fits || fits < 1)
+        return error_set(error, C2C_STATUS_OUT_OF_MEMORY,
+                         "a context of %lld tokens needs %.1f GiB for its caches, but only %.1f "
+                         "GiB of memory are available: at most %lld tokens fit",
+                         (long long)asked, (double)asked * (double)row / (1 << 30),
+                         (double)available / (1 << 30), (long long)fits);
+    session->context = asked ? asked : min_i64(shortest->config.context, fits);
+    return C2C_STATUS_OK;
+}
+
+/* ---- Lanes -------------------------------------------------------------------------------- */
+
+static c2c_status lane_init(session_lane *lane, const c2c_model *model, int64_t rows, int64_t chunk,
+                            c2c_error *error) {
+    *lane = (session_lane){.model = model};
+    c2c_status status;
+    if ((status = kv_cache_init(&lane->cache, model->backend, &model->config, rows, error)) ||
+        (status = decoder_scratch_init(&lane->scratch, model, chunk, error)))
+        return status;
+    return decoder_batch_init(&lane->batch, model->backend, chunk, 1, 1, error);
+}
+
+static void lane_deinit(session_lane *lane) {
+    kv_cache_deinit(&lane->cache);
+    decoder_scratch_deinit(&lane->scratch);
+    decoder_batch_deinit(&lane->batch);
+}
+
+/* ---- Opening ------------------------------------------------------------------------------ */
+
+static c2c_status check_pairs(const c2c_model *receiver, const c2c_pair *pairs, size_t pair_count,
+                              c2c_error *error) {
+    if (pair_count > 1)
+        return error_set(error, C2C_STATUS_UNSUPPORTED,
+                         "%zu sharers: this version fuses one sharer; leave out %s", pair_count,
+                         pairs[1].sharer->folder);
+    for (size_t s = 0; s < pair_count; s++)
+        if (pairs[s].fuser->receiver != receiver || pairs[s].fuser->sharer != pairs[s].sharer)
+            return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                             "sharer %zu: the fuser %s was opened for other models", s + 1,
+                             pairs[s].fuser->folder);
+    return C2C_STATUS_OK;
+}
+
+static c2c_status alloc_pairs(c2c_session *session, const c2c_pair *pairs, size_t pair_count,
+                              c2c_error *error) {
+    size_t room = pair_count + 1; /* calloc(0) may be NULL */
+    session->pairs = calloc(room, sizeof *session->pairs);
+    session->sharers = calloc(room, sizeof *session->sharers);
+    session->fuse_scratches = calloc(room, sizeof *session->fuse_scratches);
+    if (!session->pairs || !session->sharers || !session->fuse_scratches)
+        return error_memory(error, room * sizeof *session->sharers, "a session");
+    for (size_t s = 0; s < pair_count; s++)
+        session->pairs[s] = pairs[s];
+    session->pair_count = pair_count;
+    return C2C_STATUS_OK;
+}
+
+static c2c_status alloc_rows(c2c_session *session, c2c_error *error) {
+    const c2c_model *receiver = session->receiver.model;
+    void *logits, *next;
+    c2c_status status =
+        lane_init(&session->receiver, receiver, session->context, session->chunk, error);
+    for (size_t s = 0; s < session->pair_count && !status; s++) {
+        status = lane_init(&session->sharers[s], session->pairs[s].sharer, session->context,
+                           session->chunk, error);
+        if (!status)
+            status = fuse_scratch_init(&session->fuse_scratches[s], session->pairs[s].fuser, error);
+    }
+    size_t logits_bytes = (size_t)receiver->config.vocabulary * sizeof(float);
+    if (status || (status = backend_alloc(session->backend, &logits, logits_bytes, error)))
+        return status;
+    session->logits = logits;
+    if ((status = backend_alloc(session->backend, &next, sizeof(int32_t), error)))
+        return status;
+    session->next = next;
+    session->tokens = malloc((size_t)session->chunk * sizeof *session->tokens);
+    return session->tokens
+               ? C2C_STATUS_OK
+               : error_memory(error, (size_t)session->chunk * sizeof(int32_t), "a session");
+}
+
+c2c_status c2c_session_open(c2c_session **out, const c2c_model *receiver, const c2c_pair *pairs,
+                            size_t pair_count, const c2c_session_options *options,
+                            c2c_error *error) {
+    static const c2c_session_options defaults = {0};
+    if (!options)
+        options = &defaults;
+    *out = NULL;
+    if (options->context < 0 || options->chunk < 0 || options->chunk > MAX_CHUNK)
+        return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                         "session options: context %lld must not be negative, chunk %d must be 0 "
+                         "to %d",
+                         (long long)options->context, options->chunk, MAX_CHUNK);
+    c2c_status status = check_pairs(receiver, pairs, pair_count, error);
+    if (status)
+        return status;
+    c2c_session *session = calloc(1, sizeof *session);
+    if (!session)
+        return error_memory(error, sizeof *session, "a session");
+    session->backend = receiver->backend;
+    session->receiver.model = receiver;
+    if ((status = alloc_pairs(session, pairs, pair_count, error)) ||
+        (status = choose_context(session, options->context, error)))
+        goto failed;
+    session->chunk = min_i64(options->chunk ? options->chunk : USUAL_CHUNK, session->context);
+    if ((status = alloc_rows(session, error)))
+        goto failed;
+    *out = session;
+    return C2C_STATUS_OK;
+failed:
+    c2c_session_close(session);
+    return status;
+}
+
+void c2c_session_close(c2c_session *session) {
+    if (!session)
+        return;
+    backend_sync(session->backend);
+    for (size_t s = 0; s < session->pair_count; s++) {
+        lane_deinit(&session->sharers[s]);
+        fuse_scratch_deinit(&session->fuse_scratches[s]);
+    }
+    lane_deinit(&session->receiver);
+    backend_release(session->backend, session->logits);
+    backend_release(session->backend, session->next);
+    free(session->tokens);
+    free(session->pairs);
+    free(session->sharers);
+    free(session->fuse_scratches);
+    free(session);
+}
+
+void c2c_session_reset(c2c_session *session) {
+    session->receiver.used = 0;
+    for (size_t s = 0; s < session->pair_count; s++)
+        session->sharers[s].used = 0;
+    session->ready = false;
+}
+
+void session_cache_read(const c2c_session *session, int layer, float *keys, float *values) {
+    const session_lane *lane = &session->receiver;
+    size_t bytes = (size_t)(lane->used * lane->cache.features) * sizeof(float);
+    backend_download(session->backend, keys, kv_cache_keys(&lane->cache, layer), bytes);
+    backend_download(session->backend, values, kv_cache_values(&lane->cache, layer), bytes);
+}
