@@ -1,0 +1,38 @@
+/* fuzz_config.c - config.json, generation_config.json and projector_config.json: the bytes are
+ * three documents with a NUL between them. */
+#include "fuser/fuser.h"
+
+/* The document before the next NUL; NULL when it is not JSON. */
+static json_document *next_document(const char **data, size_t *size, const char *name) {
+    const char *end = memchr(*data, 0, *size);
+    size_t length = end ? (size_t)(end - *data) : *size;
+    json_document *document = NULL;
+    c2c_error error;
+    if (json_parse(&document, *data, length, name, &error))
+        document = NULL;
+    length += end != NULL;
+    *data += length;
+    *size -= length;
+    return document;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    const char *text = (const char *)data;
+    json_document *config = next_document(&text, &size, "config.json");
+    json_document *generation = next_document(&text, &size, "generation_config.json");
+    json_document *projectors = next_document(&text, &size, "projector_config.json");
+    c2c_error error;
+    model_config parsed;
+    if (config && model_config_parse(&parsed, config, generation, &error) == C2C_STATUS_OK)
+        C2C_ASSERT(model_cache_row_bytes(&parsed) > 0 && parsed.eos_count <= MODEL_MAX_EOS);
+    layer_map map;
+    if (projectors && layer_map_parse(&map, projectors, &error) == C2C_STATUS_OK) {
+        C2C_ASSERT(map.layers > 0);
+        layer_map_deinit(&map);
+    }
+    json_close(config);
+    json_close(generation);
+    json_close(projectors);
+    return 0;
+}
