@@ -1,0 +1,350 @@
+/* Sessions on the tiny models: what must not change the numbers does not change a bit of them, and
+ * what cannot be run is refused. That the numbers are right, the golden tests show. */
+#include "support/test.h"
+
+#include "session/session.h"
+
+#define DATA   "tests/golden/data/"
+#define PROMPT 41
+
+typedef struct pair {
+    c2c_engine *engine;
+    c2c_model *receiver, *sharer;
+    c2c_fuser *fuser;
+} pair;
+
+static pair open_pair(backend *b) {
+    pair p = {0};
+    const c2c_model_options exact = {.compute = C2C_COMPUTE_F32};
+    assert_ok(engine_adopt(&p.engine, b, &test_error));
+    assert_ok(c2c_model_open(&p.receiver, p.engine, DATA "models/tiny-qwen3", &exact, &test_error));
+    assert_ok(c2c_model_open(&p.sharer, p.engine, DATA "models/tiny-qwen2", &exact, &test_error));
+    assert_ok(c2c_fuser_open(&p.fuser, p.receiver, p.sharer, DATA "fusers/qwen3_from_qwen2",
+                             &test_error));
+    return p;
+}
+
+static pair open_cpu_pair(int threads) {
+    backend *b;
+    assert_ok(backend_cpu_open(&b, threads, &test_error));
+    return open_pair(b);
+}
+
+static void close_pair(pair *p) {
+    c2c_fuser_close(p->fuser);
+    c2c_model_close(p->sharer);
+    c2c_model_close(p->receiver);
+    c2c_engine_close(p->engine);
+}
+
+static void fill_prompt(int32_t ids[PROMPT]) {
+    for (int i = 0; i < PROMPT; i++)
+        ids[i] = (i * 97 + 13) % 550;
+}
+
+static c2c_session *open_session(const pair *p, size_t pair_count, int chunk) {
+    const c2c_pair pairs[1] = {{.sharer = p->sharer, .fuser = p->fuser}};
+    const c2c_session_options options = {.context = 128, .chunk = chunk};
+    c2c_session *session;
+    assert_ok(c2c_session_open(&session, p->receiver, pairs, pair_count, &options, &test_error));
+    return session;
+}
+
+/* Everything a run gives: logits of the last section, the last layer's cache, greedy ids. */
+typedef struct run {
+    float *logits, *keys, *values;
+    size_t logits_bytes, cache_bytes;
+    int32_t ids[24];
+    int64_t count;
+} run;
+
+static bool keep_id(void *user, int32_t id, const char *text, size_t length) {
+    run *r = user;
+    assert_int_equal(strlen(text), length);
+    r->ids[r->count++] = id;
+    return true;
+}
+
+static run run_plan(c2c_session *session, const c2c_section *sections, size_t section_count) {
+    int32_t ids[PROMPT];
+    fill_prompt(ids);
+    const c2c_plan plan = {.ids = ids,
+                           .token_count = PROMPT,
+                           .sections = sections,
+                           .section_count = section_count};
+    const model_config *config = &session->receiver.model->config;
+    int64_t last = section_count ? sections[section_count - 1].length : 1;
+    run r = {.logits_bytes = (size_t)(last * config->vocabulary) * sizeof(float),
+             .cache_bytes = (size_t)(PROMPT * config->kv_heads * config->head_dim) * sizeof(float)};
+    r.logits = malloc(r.logits_bytes);
+    r.keys = malloc(r.cache_bytes);
+    r.values = malloc(r.cache_bytes);
+    assert_true(r.logits && r.keys && r.values);
+    assert_ok(session_prefill_logits(session, &plan, r.logits, &test_error));
+    session_cache_read(session, config->layers - 1, r.keys, r.values);
+    c2c_generation done;
+    assert_ok(c2c_session_generate(session, 24, keep_id, &r, &done, &test_error));
+    assert_int_equal(done.new_tokens, r.count);
+    return r;
+}
+
+static void free_run(run *r) {
+    free(r->logits);
+    free(r->keys);
+    free(r->values);
+}
+
+static void assert_same_bits(const run *a, const run *b) {
+    assert_int_equal(a->logits_bytes, b->logits_bytes);
+    assert_memory_equal(a->logits, b->logits, a->logits_bytes);
+    assert_memory_equal(a->keys, b->keys, a->cache_bytes);
+    assert_memory_equal(a->values, b->values, a->cache_bytes);
+    assert_int_equal(a->count, b->count);
+    assert_memory_equal(a->ids, b->ids, sizeof a->ids);
+}
+
+static const c2c_section many[] = {{10, 1}, {3, -1}, {20, 1}, {8, -1}};
+
+static void test_chunks_threads_and_backends_give_the_same_bits(void **state) {
+    (void)state;
+    pair p = open_cpu_pair(1);
+    c2c_session *session = open_session(&p, 1, 64);
+    run expected = run_plan(session, many, 4);
+    c2c_session_close(session);
+    close_pair(&p);
+    static const struct {
+        int threads, chunk;
+        bool queue;
+    } rows[] = {{1, 1, false}, {1, 7, false}, {3, 64, false}, {4, 5, false}, {2, 7, true}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        backend *b;
+        if (rows[i].queue)
+            assert_ok(backend_queue_open(&b, rows[i].threads, &test_error));
+        else
+            assert_ok(backend_cpu_open(&b, rows[i].threads, &test_error));
+        p = open_pair(b);
+        session = open_session(&p, 1, rows[i].chunk);
+        run got = run_plan(session, many, 4);
+        assert_same_bits(&expected, &got);
+        free_run(&got);
+        c2c_session_close(session);
+        close_pair(&p);
+    }
+    free_run(&expected);
+}
+
+static void test_a_reset_session_is_a_new_one(void **state) {
+    (void)state;
+    pair p = open_cpu_pair(1);
+    c2c_session *session = open_session(&p, 1, 16);
+    run first = run_plan(session, NULL, 0);
+    c2c_session_reset(session);
+    run again = run_plan(session, NULL, 0);
+    assert_same_bits(&first, &again);
+    free_run(&first);
+    free_run(&again);
+    c2c_session_close(session);
+    close_pair(&p);
+}
+
+/* Mask 0 and -1 mean no fusion, and the last section is never fused, whatever its mask. */
+static void test_masks_that_fuse_nothing(void **state) {
+    (void)state;
+    pair p = open_cpu_pair(1);
+    c2c_session *alone = open_session(&p, 0, 16);
+    const c2c_section plain[] = {{40, -1}, {1, -1}};
+    run expected = run_plan(alone, plain, 2);
+    c2c_session *session = open_session(&p, 1, 16);
+    const c2c_section plans[][2] = {{{40, 0}, {1, 1}}, {{40, -1}, {1, 0}}, {{40, -7}, {1, -1}}};
+    for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
+        c2c_session_reset(session);
+        run got = run_plan(session, plans[i], 2);
+        assert_same_bits(&expected, &got);
+        free_run(&got);
+    }
+    c2c_session_reset(session);
+    run fused = run_plan(session, NULL, 0);
+    assert_memory_not_equal(expected.logits, fused.logits, expected.logits_bytes);
+    free_run(&fused);
+    free_run(&expected);
+    c2c_session_close(session);
+    c2c_session_close(alone);
+    close_pair(&p);
+}
+
+/* With every gate closed the fused rows are the receiver's own. */
+static void test_closed_gates_leave_the_receiver_alone(void **state) {
+    (void)state;
+    pair p = open_cpu_pair(1);
+    c2c_session *alone = open_session(&p, 0, 16);
+    run expected = run_plan(alone, NULL, 0);
+    fuser_stacks_free(p.fuser);
+    for (int i = 0; i < p.fuser->projector_count; i++)
+        for (int which = 0; which < BRANCH_COUNT; which++)
+            p.fuser->projectors[i].gate_logits[which] = 0;
+    assert_ok(fuser_stacks_build(p.fuser, &test_error));
+    c2c_session *session = open_session(&p, 1, 16);
+    run got = run_plan(session, NULL, 0);
+    assert_same_bits(&expected, &got);
+    free_run(&expected);
+    free_run(&got);
+    c2c_session_close(session);
+    c2c_session_close(alone);
+    close_pair(&p);
+}
+
+static void test_plans_that_cannot_be_run(void **state) {
+    (void)state;
+    pair p = open_cpu_pair(1);
+    c2c_session *session = open_session(&p, 1, 16);
+    int32_t ids[200] = {0};
+    c2c_plan plan = {.ids = ids, .token_count = 10};
+    const c2c_section short_one[] = {{4, 1}, {5, -1}}, long_one[] = {{4, 1}, {7, -1}},
+                      negative[] = {{-1, 1}, {11, -1}}, stranger[] = {{9, 2}, {1, -1}};
+    const struct {
+        const c2c_section *sections;
+        const char *part;
+    } rows[] = {{short_one, "hold 9 tokens, the prompt 10"},
+                {long_one, "section 1: length 7 does not fit; 6 of 10"},
+                {negative, "section 0: length -1"},
+                {stranger, "section 0: mask 2"}};
+    plan.section_count = 2;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        plan.sections = rows[i].sections;
+        assert_fails(c2c_session_prefill(session, &plan, &test_error), C2C_STATUS_INVALID_ARGUMENT,
+                     rows[i].part);
+    }
+    plan.sections = NULL;
+    ids[3] = 576;
+    assert_fails(c2c_session_prefill(session, &plan, &test_error), C2C_STATUS_INVALID_ARGUMENT,
+                 "prompt token 3", "id 576", "vocabulary of 576", "tiny-qwen3");
+    ids[3] = -1;
+    assert_fails(c2c_session_prefill(session, &plan, &test_error), C2C_STATUS_INVALID_ARGUMENT,
+                 "id -1");
+    ids[3] = 0;
+    plan.token_count = 0;
+    assert_fails(c2c_session_prefill(session, &plan, &test_error), C2C_STATUS_INVALID_ARGUMENT,
+                 "no tokens");
+    plan.token_count = 129;
+    assert_fails(c2c_session_prefill(session, &plan, &test_error), C2C_STATUS_CONTEXT_FULL,
+                 "129 tokens", "holds 128");
+    assert_fails(c2c_session_generate(session, 1, NULL, NULL, NULL, &test_error),
+                 C2C_STATUS_INVALID_ARGUMENT, "c2c_session_prefill");
+    c2c_session_close(session);
+    close_pair(&p);
+}
+
+static void test_generation_ends_with_the_context(void **state) {
+    (void)state;
+    pair p = open_cpu_pair(1);
+    const c2c_session_options options = {.context = PROMPT + 2};
+    c2c_session *session;
+    assert_ok(c2c_session_open(&session, p.receiver, NULL, 0, &options, &test_error));
+    int32_t ids[PROMPT];
+    fill_prompt(ids);
+    const c2c_plan plan = {.ids = ids, .token_count = PROMPT};
+    assert_ok(c2c_session_prefill(session, &plan, &test_error));
+    c2c_generation done;
+    assert_ok(c2c_session_generate(session, 100, NULL, NULL, &done, &test_error));
+    /* Two rows are left for two of the three tokens; the third is written, not run. */
+    assert_true(done.finish == C2C_FINISH_STOP || done.new_tokens == 3);
+    c2c_session_close(session);
+    close_pair(&p);
+}
+
+static void test_contexts_that_do_not_fit(void **state) {
+    (void)state;
+    pair p = open_cpu_pair(1);
+    c2c_session *session;
+    c2c_session_options options = {.context = 4097};
+    assert_fails(c2c_session_open(&session, p.receiver, NULL, 0, &options, &test_error),
+                 C2C_STATUS_INVALID_ARGUMENT, "4097", "at most 4096", "tiny-qwen3");
+    assert_null(session);
+    p.receiver->config.context = INT64_C(1) << 40;
+    options.context = INT64_C(1) << 40;
+    assert_fails(c2c_session_open(&session, p.receiver, NULL, 0, &options, &test_error),
+                 C2C_STATUS_OUT_OF_MEMORY, "GiB", "tokens fit");
+    const c2c_pair pairs[2] = {{p.sharer, p.fuser}, {p.sharer, p.fuser}};
+    assert_fails(c2c_session_open(&session, p.receiver, pairs, 2, NULL, &test_error),
+                 C2C_STATUS_UNSUPPORTED, "2 sharers");
+    assert_fails(c2c_session_open(&session, p.sharer, pairs, 1, NULL, &test_error),
+                 C2C_STATUS_INVALID_ARGUMENT, "other models");
+    close_pair(&p);
+}
+
+/* ---- Allocations -------------------------------------------------------------------------- */
+
+#if !defined(__SANITIZE_ADDRESS__)
+#define COUNTS_ALLOCATIONS 1
+static bool counting;
+static int allocations;
+
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *memory, size_t size);
+
+void *malloc(size_t size) {
+    allocations += counting;
+    return __libc_malloc(size);
+}
+void *calloc(size_t count, size_t size) {
+    allocations += counting;
+    return __libc_calloc(count, size);
+}
+void *realloc(void *memory, size_t size) {
+    allocations += counting;
+    return __libc_realloc(memory, size);
+}
+
+/* Counts from the third token on: the first ones may grow the text buffers. */
+static bool start_counting(void *user, int32_t id, const char *text, size_t length) {
+    (void)id, (void)text, (void)length;
+    int *tokens = user;
+    counting = ++*tokens >= 3;
+    return true;
+}
+#endif
+
+static void test_a_token_allocates_nothing(void **state) {
+    (void)state;
+#ifdef COUNTS_ALLOCATIONS
+    pair p = open_cpu_pair(2);
+    c2c_session *session = open_session(&p, 1, 16);
+    int32_t ids[PROMPT];
+    fill_prompt(ids);
+    const c2c_plan plan = {.ids = ids, .token_count = PROMPT};
+    assert_ok(c2c_session_prefill(session, &plan, &test_error));
+    p.receiver->config.eos_count = 0;
+    int tokens = 0;
+    c2c_status status =
+        c2c_session_generate(session, 40, start_counting, &tokens, NULL, &test_error);
+    counting = false;
+    assert_int_equal(status, C2C_STATUS_OK);
+    assert_int_equal(tokens, 40);
+    assert_int_equal(allocations, 0);
+    free(malloc(1)); /* the counter works */
+    counting = true;
+    free(malloc(1));
+    counting = false;
+    assert_int_equal(allocations, 1);
+    c2c_session_close(session);
+    close_pair(&p);
+#else
+    print_message("SKIP: the sanitizer has its own allocator\n");
+    skip();
+#endif
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_chunks_threads_and_backends_give_the_same_bits),
+        cmocka_unit_test(test_a_reset_session_is_a_new_one),
+        cmocka_unit_test(test_masks_that_fuse_nothing),
+        cmocka_unit_test(test_closed_gates_leave_the_receiver_alone),
+        cmocka_unit_test(test_plans_that_cannot_be_run),
+        cmocka_unit_test(test_generation_ends_with_the_context),
+        cmocka_unit_test(test_contexts_that_do_not_fit),
+        cmocka_unit_test(test_a_token_allocates_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
