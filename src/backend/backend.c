@@ -10,7 +10,7 @@
 #define GROUPS_OFFSET_linear       offsetof(linear_args, groups)
 #define GROUPS_OFFSET_gelu         offsetof(gelu_args, groups)
 #define GROUPS_OFFSET_add          offsetof(add_args, groups)
-#define GROUPS_OFFSET_swiglu       0
+#define GROUPS_OFFSET_gated        0
 #define GROUPS_OFFSET_rope_table   0
 #define GROUPS_OFFSET_rope         0
 #define GROUPS_OFFSET_scatter_rows 0

@@ -29,7 +29,7 @@
     X(linear, 4)                                                                                   \
     X(gelu, 2)                                                                                     \
     X(add, 3)                                                                                      \
-    X(swiglu, 0)                                                                                   \
+    X(gated, 0)                                                                                    \
     X(rope_table, 0)                                                                               \
     X(rope, 0)                                                                                     \
     X(scatter_rows, 0)                                                                             \
@@ -103,12 +103,17 @@ typedef struct add_args {
     int64_t rows, features, y_stride, a_stride, b_stride;
 } add_args;
 
-/* y = silu(gate) * up, silu(x) = x / (1 + exp(-x)). y may be gate or up. */
-typedef struct swiglu_args {
+/* silu(x) = x / (1 + exp(-x)); gelu_tanh(x) = x / (1 + exp(-2 sqrt(2/pi) (x + 0.044715 x^3))),
+ * which is 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). */
+typedef enum activation { ACTIVATION_SILU = 0, ACTIVATION_GELU_TANH } activation;
+
+/* y = activation(gate) * up (a gated linear unit). y may be gate or up. */
+typedef struct gated_args {
     float *y;
     const float *gate, *up;
+    activation activation;
     int64_t rows, features, y_stride, gate_stride, up_stride;
-} swiglu_args;
+} gated_args;
 
 /* table[n, 0 .. half-1] = cos(positions[n] * inverse_frequency[i]) * scale, then the sines. */
 typedef struct rope_table_args {

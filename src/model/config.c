@@ -2,15 +2,36 @@
  * model_config. A key that would change the numbers and is not computed here is refused. */
 #include "model/model.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static const model_family families[] = {
-    {.model_type = "qwen2", .qkv_bias = true},
-    {.model_type = "qwen3", .qk_norm = true, .attention_bias_key = true, .default_head_dim = 128},
+    {.model_type = "qwen2",
+     .activation_key = "hidden_act",
+     .qkv_bias = true,
+     .sliding = SLIDING_FLAG},
+    {.model_type = "qwen3",
+     .activation_key = "hidden_act",
+     .qk_norm = true,
+     .attention_bias_key = true,
+     .sliding = SLIDING_FLAG,
+     .default_head_dim = 128},
+    {.model_type = "llama",
+     .activation_key = "hidden_act",
+     .attention_bias_key = true,
+     .mlp_bias_key = true},
+    {.model_type = "mistral", .activation_key = "hidden_act", .sliding = SLIDING_ALL},
+    {.model_type = "gemma3_text",
+     .activation_key = "hidden_activation",
+     .qk_norm = true,
+     .attention_bias_key = true,
+     .tied = true,
+     .gemma = true,
+     .sliding = SLIDING_PATTERN,
+     .default_head_dim = 256},
 };
 
 /* Bounds that keep every later product of sizes inside int64_t. */
-#define MAX_LAYERS   1024
 #define MAX_FEATURES (1 << 20)
 #define MAX_HEADS    4096
 #define MAX_CONTEXT  (1 << 28)
@@ -46,7 +67,8 @@ static c2c_status parse_sizes(model_config *config, const json_value *root, cons
                               c2c_error *error) {
     int64_t layers, heads, kv_heads, head_dim;
     c2c_status status;
-    if ((status = get_size(root, "num_hidden_layers", NULL, MAX_LAYERS, &layers, name, error)) ||
+    if ((status =
+             get_size(root, "num_hidden_layers", NULL, MODEL_MAX_LAYERS, &layers, name, error)) ||
         (status =
              get_size(root, "hidden_size", NULL, MAX_FEATURES, &config->embedding, name, error)) ||
         (status = get_size(root, "intermediate_size", NULL, MAX_FEATURES, &config->feed_forward,
@@ -83,75 +105,148 @@ static c2c_status parse_sizes(model_config *config, const json_value *root, cons
     return C2C_STATUS_OK;
 }
 
-/* transformers 4 writes rope_theta and rope_scaling, version 5 rope_parameters. */
-static c2c_status parse_rope(model_config *config, const json_value *root, const char *name,
-                             c2c_error *error) {
-    static const double usual_theta = 10000.0;
-    static const char *const usual_type = "default";
-    const json_value *scaling = json_get(root, "rope_scaling");
-    const json_value *parameters = json_get(root, "rope_parameters");
-    if (parameters && parameters->type == JSON_OBJECT)
-        scaling = parameters;
-    const json_value *theta_owner = json_get(parameters, "rope_theta") ? parameters : root;
-    c2c_status status =
-        json_get_real(theta_owner, "rope_theta", &usual_theta, &config->rope_theta, name, error);
+static c2c_status parse_activation(model_config *config, const json_value *root, const char *name,
+                                   c2c_error *error) {
+    const model_family *family = config->family;
+    const char *usual = family->gemma ? "gelu_pytorch_tanh" : "silu", *text;
+    c2c_status status = json_get_string(root, family->activation_key, &usual, &text, name, error);
     if (status)
         return status;
-    if (!(config->rope_theta > 0 && config->rope_theta < 1e30))
-        return error_set(error, C2C_STATUS_BAD_FILE,
-                         "%s: rope_theta: expected a positive number, found %g", name,
-                         config->rope_theta);
-    if (!scaling || scaling->type == JSON_NULL)
-        return C2C_STATUS_OK;
-    if (scaling->type != JSON_OBJECT)
-        return error_set(error, C2C_STATUS_BAD_FILE,
-                         "%s: rope_scaling: expected an object or null, found %s", name,
-                         json_type_name(scaling->type));
-    /* Older files say "type". */
-    const char *key =
-        json_get(scaling, "rope_type") || !json_get(scaling, "type") ? "rope_type" : "type";
-    const char *type;
-    if ((status = json_get_string(scaling, key, &usual_type, &type, name, error)))
-        return status;
-    if (strcmp(type, "default") != 0)
+    if (strcmp(text, "silu") == 0)
+        config->activation = ACTIVATION_SILU;
+    else if (strcmp(text, "gelu_pytorch_tanh") == 0)
+        config->activation = ACTIVATION_GELU_TANH;
+    else
         return error_set(error, C2C_STATUS_UNSUPPORTED,
-                         "%s: RoPE scaling of type \"%s\" is not supported; supported: default",
-                         name, type);
+                         "%s: %s \"%s\" is not supported; supported: silu, gelu_pytorch_tanh", name,
+                         family->activation_key, text);
     return C2C_STATUS_OK;
 }
 
-/* Keys whose usual value means "nothing special". */
+/* Keys of things that are not computed here, which must be absent, null or false. */
 static c2c_status refuse_variants(const json_value *root, const char *name, c2c_error *error) {
-    static const bool no = false;
-    static const char *const silu = "silu";
-    const char *activation;
-    bool sliding;
-    c2c_status status;
-    if ((status = json_get_string(root, "hidden_act", &silu, &activation, name, error)) ||
-        (status = json_get_bool(root, "use_sliding_window", &no, &sliding, name, error)))
-        return status;
-    if (strcmp(activation, silu) != 0)
-        return error_set(error, C2C_STATUS_UNSUPPORTED,
-                         "%s: hidden_act \"%s\" is not supported; supported: silu", name,
-                         activation);
-    if (sliding)
-        return error_set(error, C2C_STATUS_UNSUPPORTED,
-                         "%s: use_sliding_window: true is not supported; supported: false", name);
-    const json_value *types = json_get(root, "layer_types");
-    for (uint32_t i = 0; types && types->type == JSON_ARRAY && i < types->count; i++) {
-        const json_value *type = &types->items[i];
-        if (type->type != JSON_STRING || strcmp(type->string, "full_attention") != 0)
+    static const char *const keys[] = {"quantization_config", "attn_logit_softcapping",
+                                       "final_logit_softcapping"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_value *value = json_get(root, keys[i]);
+        if (value && value->type != JSON_NULL)
             return error_set(error, C2C_STATUS_UNSUPPORTED,
-                             "%s: layer_types[%u]: %s is not supported; supported: full_attention",
-                             name, i,
-                             type->type == JSON_STRING ? type->string : json_type_name(type->type));
+                             "%s: %s is not supported; use a model without it", name, keys[i]);
     }
-    if (json_get(root, "quantization_config"))
-        return error_set(error, C2C_STATUS_UNSUPPORTED,
-                         "%s: quantization_config is not supported; use the f32, f16 or bf16 model",
-                         name);
     return C2C_STATUS_OK;
 }
+
+/* ---- Sliding windows ---------------------------------------------------------------------- */
+
+/* "layer_types" of transformers 5, one name per layer. */
+static c2c_status parse_layer_types(model_config *config, const json_value *types, const char *name,
+                                    c2c_error *error) {
+    if (types->type != JSON_ARRAY || types->count != (uint32_t)config->layers)
+        return error_set(error, C2C_STATUS_BAD_FILE,
+                         "%s: layer_types: expected a list of %d names (num_hidden_layers), found "
+                         "%s of %u",
+                         name, config->layers, json_type_name(types->type), types->count);
+    for (uint32_t i = 0; i < types->count; i++) {
+        const json_value *type = &types->items[i];
+        const char *text = type->type == JSON_STRING ? type->string : json_type_name(type->type);
+        config->sliding[i] = strcmp(text, "sliding_attention") == 0;
+        if (!config->sliding[i] && strcmp(text, "full_attention") != 0)
+            return error_set(error, C2C_STATUS_UNSUPPORTED,
+                             "%s: layer_types[%u]: %s is not supported; supported: full_attention, "
+                             "sliding_attention",
+                             name, i, text);
+    }
+    return C2C_STATUS_OK;
+}
+
+/* Which layers slide where the config does not say it layer by layer. */
+static c2c_status parse_sliding_rule(model_config *config, const json_value *root, const char *name,
+                                     c2c_error *error) {
+    static const bool no = false;
+    static const int64_t usual_pattern = 6, usual_first = 28;
+    int64_t pattern = 1, first = 0;
+    bool flag = true;
+    c2c_status status = C2C_STATUS_OK;
+    switch (config->family->sliding) {
+    case SLIDING_NEVER: flag = false; break;
+    case SLIDING_ALL: pattern = INT64_MAX; break;
+    case SLIDING_FLAG:
+        pattern = INT64_MAX;
+        status = json_get_bool(root, "use_sliding_window", &no, &flag, name, error);
+        if (!status && flag)
+            status = json_get_integer(root, "max_window_layers", &usual_first, 0, INT32_MAX, &first,
+                                      name, error);
+        break;
+    case SLIDING_PATTERN:
+        status = json_get_integer(root, "sliding_window_pattern", &usual_pattern, 1, INT32_MAX,
+                                  &pattern, name, error);
+        break;
+    }
+    for (int i = 0; i < config->layers; i++)
+        config->sliding[i] = flag && i >= first && (i + 1) % pattern != 0;
+    return status;
+}
+
+static c2c_status parse_sliding(model_config *config, const json_value *root, const char *name,
+                                c2c_error *error) {
+    static const int64_t none = 0;
+    const json_value *types = json_get(root, "layer_types");
+    c2c_status status = types && types->type != JSON_NULL
+                            ? parse_layer_types(config, types, name, error)
+                            : parse_sliding_rule(config, root, name, error);
+    if (status || (status = json_get_integer(root, "sliding_window", &none, 0, MAX_CONTEXT,
+                                             &config->window, name, error)))
+        return status;
+    for (int i = 0; i < config->layers; i++) {
+        if (!config->sliding[i] || config->window)
+            continue;
+        if (config->family->sliding != SLIDING_ALL)
+            return error_set(error, C2C_STATUS_BAD_FILE,
+                             "%s: layer %d has sliding attention, but sliding_window is missing",
+                             name, i);
+        config->sliding[i] = false; /* null means no window */
+    }
+    return C2C_STATUS_OK;
+}
+
+/* ---- Scales and biases -------------------------------------------------------------------- */
+
+static c2c_status parse_scales(model_config *config, const json_value *root, const char *name,
+                               c2c_error *error) {
+    static const double usual_epsilon = 1e-6, usual_scalar = 256;
+    double epsilon, scalar = config->head_dim;
+    c2c_status status = json_get_real(root, "rms_norm_eps", &usual_epsilon, &epsilon, name, error);
+    if (!status && config->family->gemma)
+        status = json_get_real(root, "query_pre_attn_scalar", &usual_scalar, &scalar, name, error);
+    if (status)
+        return status;
+    if (!(epsilon >= 0 && epsilon < 1) || !(scalar > 0 && scalar < 1e9))
+        return error_set(error, C2C_STATUS_BAD_FILE,
+                         "%s: expected rms_norm_eps in [0, 1) and query_pre_attn_scalar above 0, "
+                         "found %g and %g",
+                         name, epsilon, scalar);
+    config->norm_epsilon = (float)epsilon;
+    config->query_scale = (float)(1 / sqrt(scalar));
+    config->embedding_scale = config->family->gemma ? (float)sqrt((double)config->embedding) : 1;
+    return C2C_STATUS_OK;
+}
+
+static c2c_status parse_biases(model_config *config, const json_value *root, const char *name,
+                               c2c_error *error) {
+    static const bool no = false;
+    const model_family *family = config->family;
+    bool attention = false;
+    c2c_status status = C2C_STATUS_OK;
+    if (family->attention_bias_key)
+        status = json_get_bool(root, "attention_bias", &no, &attention, name, error);
+    if (!status && family->mlp_bias_key)
+        status = json_get_bool(root, "mlp_bias", &no, &config->mlp_bias, name, error);
+    config->qkv_bias = family->qkv_bias || attention;
+    config->output_bias = attention;
+    return status;
+}
+
+/* ---- End-of-sequence ids ------------------------------------------------------------------ */
 
 static c2c_status add_eos(model_config *config, const json_value *id, const char *name,
                           c2c_error *error) {
@@ -183,12 +278,8 @@ static c2c_status parse_eos(model_config *config, const json_document *document,
 
 c2c_status model_config_parse(model_config *config, const json_document *document,
                               const json_document *generation, c2c_error *error) {
-    static const bool no = false;
-    static const double usual_epsilon = 1e-6;
     const json_value *root = json_root(document);
     const char *name = json_name(document);
-    double epsilon;
-    bool attention_bias = false;
     c2c_status status;
     *config = (model_config){0};
     if (root->type != JSON_OBJECT)
@@ -196,20 +287,16 @@ c2c_status model_config_parse(model_config *config, const json_document *documen
                          json_type_name(root->type));
     if ((status = find_family(&config->family, root, name, error)) ||
         (status = parse_sizes(config, root, name, error)) ||
-        (status = parse_rope(config, root, name, error)) ||
+        (status = parse_activation(config, root, name, error)) ||
         (status = refuse_variants(root, name, error)) ||
-        (status = json_get_real(root, "rms_norm_eps", &usual_epsilon, &epsilon, name, error)) ||
-        (status = json_get_bool(root, "tie_word_embeddings", &no, &config->tied, name, error)))
+        (status = parse_sliding(config, root, name, error)) ||
+        (status = rope_config_parse(&config->rope, &config->local_rope, root, config->family,
+                                    config->context, name, error)) ||
+        (status = parse_scales(config, root, name, error)) ||
+        (status = parse_biases(config, root, name, error)) ||
+        (status = json_get_bool(root, "tie_word_embeddings", &config->family->tied, &config->tied,
+                                name, error)))
         return status;
-    if (!(epsilon >= 0 && epsilon < 1))
-        return error_set(error, C2C_STATUS_BAD_FILE,
-                         "%s: rms_norm_eps: expected a number in [0, 1), found %g", name, epsilon);
-    config->norm_epsilon = (float)epsilon;
-    if (config->family->attention_bias_key &&
-        (status = json_get_bool(root, "attention_bias", &no, &attention_bias, name, error)))
-        return status;
-    config->qkv_bias = config->family->qkv_bias || attention_bias;
-    config->output_bias = attention_bias;
     if ((status = parse_eos(config, generation, error)))
         return status;
     return config->eos_count ? C2C_STATUS_OK : parse_eos(config, document, error);

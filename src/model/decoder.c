@@ -2,8 +2,6 @@
  * Knows neither prompts nor fusion: whoever calls says which cache rows a token sees. */
 #include "model/model.h"
 
-#include <math.h>
-
 /* ---- Batches and scratch ------------------------------------------------------------------ */
 
 static c2c_status alloc_i32(backend *b, int32_t **table, int64_t count, c2c_error *error) {
@@ -50,11 +48,12 @@ c2c_status decoder_scratch_init(decoder_scratch *scratch, const c2c_model *model
     int64_t queries = (int64_t)c->heads * c->head_dim;
     int64_t keys = (int64_t)c->kv_heads * c->head_dim;
     *scratch = (decoder_scratch){.backend = model->backend};
-    float **const parts[] = {&scratch->x,    &scratch->normed, &scratch->q,
-                             &scratch->k,    &scratch->v,      &scratch->attention,
-                             &scratch->gate, &scratch->up,     &scratch->rope};
-    const int64_t features[] = {c->embedding, c->embedding,    queries,         keys,       keys,
-                                queries,      c->feed_forward, c->feed_forward, c->head_dim};
+    float **const parts[] = {&scratch->x,       &scratch->normed,    &scratch->q,    &scratch->k,
+                             &scratch->v,       &scratch->attention, &scratch->gate, &scratch->up,
+                             &scratch->rope[0], &scratch->rope[1]};
+    const int64_t features[] = {c->embedding, c->embedding, queries,         keys,
+                                keys,         queries,      c->feed_forward, c->feed_forward,
+                                c->head_dim,  c->head_dim};
     size_t total = 0, part_bytes;
     void *memory;
     for (int pass = 0; pass < 2; pass++) {
@@ -132,13 +131,22 @@ static void add(const c2c_model *model, float *x, const float *y, int64_t rows, 
                                        .b_stride = features});
 }
 
+/* x += norm(y), or x += y in families that have no norm there. */
+static void add_residual(const c2c_model *model, float *x, float *y, weight out_norm,
+                         int64_t rows) {
+    int64_t features = model->config.embedding;
+    if (out_norm.data)
+        norm(model, y, y, out_norm, rows, features);
+    add(model, x, y, rows, features);
+}
+
 /* Rotates `heads` heads of x in place by the positions of the pass. */
-static void rotate(const c2c_model *model, const decoder_scratch *s, float *x, int64_t rows,
+static void rotate(const c2c_model *model, const float *table, float *x, int64_t rows,
                    int64_t heads) {
     int64_t head_dim = model->config.head_dim;
     op_rope(model->backend, &(rope_args){.y = x,
                                          .x = x,
-                                         .table = s->rope,
+                                         .table = table,
                                          .rows = rows,
                                          .heads = heads,
                                          .head_dim = head_dim,
@@ -168,7 +176,7 @@ static void write_cache(const c2c_model *model, decoder_scratch *s, const kv_cac
     linear(model, s->v, s->normed, w->v, w->v_bias, n, c->embedding, keys);
     if (w->k_norm.data)
         norm(model, s->k, s->k, w->k_norm, n * c->kv_heads, c->head_dim);
-    rotate(model, s, s->k, n, c->kv_heads);
+    rotate(model, s->rope[c->sliding[i]], s->k, n, c->kv_heads);
     store(model, kv_cache_keys(cache, i), s->k, batch);
     store(model, kv_cache_values(cache, i), s->v, batch);
 }
@@ -182,7 +190,7 @@ static void attend(const c2c_model *model, decoder_scratch *s, const kv_cache *c
     linear(model, s->q, s->normed, w->q, w->q_bias, n, c->embedding, queries);
     if (w->q_norm.data)
         norm(model, s->q, s->q, w->q_norm, n * c->heads, c->head_dim);
-    rotate(model, s, s->q, n, c->heads);
+    rotate(model, s->rope[c->sliding[i]], s->q, n, c->heads);
     op_attention(model->backend, &(attention_args){.y = s->attention,
                                                    .q = s->q,
                                                    .k = kv_cache_keys(cache, i),
@@ -199,29 +207,46 @@ static void attend(const c2c_model *model, decoder_scratch *s, const kv_cache *c
                                                    .y_stride = queries,
                                                    .q_stride = queries,
                                                    .kv_stride = cache->features,
-                                                   .scale = 1.0f / sqrtf((float)c->head_dim)});
+                                                   .window = c->sliding[i] ? c->window : 0,
+                                                   .scale = c->query_scale});
     linear(model, s->normed, s->attention, w->o, w->o_bias, n, queries, c->embedding);
-    add(model, s->x, s->normed, n, c->embedding);
+    add_residual(model, s->x, s->normed, w->attention_out_norm, n);
 }
 
-/* x += down(silu(gate(norm x)) * up(norm x)) */
+/* x += down(activation(gate(norm x)) * up(norm x)) */
 static void feed_forward(const c2c_model *model, decoder_scratch *s, int64_t n, int i) {
     const model_config *c = &model->config;
     const layer_weights *w = &model->layers[i];
-    const weight none = {0};
-    norm(model, s->normed, s->x, w->post_norm, n, c->embedding);
-    linear(model, s->gate, s->normed, w->gate, none, n, c->embedding, c->feed_forward);
-    linear(model, s->up, s->normed, w->up, none, n, c->embedding, c->feed_forward);
-    op_swiglu(model->backend, &(swiglu_args){.y = s->gate,
-                                             .gate = s->gate,
-                                             .up = s->up,
-                                             .rows = n,
-                                             .features = c->feed_forward,
-                                             .y_stride = c->feed_forward,
-                                             .gate_stride = c->feed_forward,
-                                             .up_stride = c->feed_forward});
-    linear(model, s->normed, s->gate, w->down, none, n, c->feed_forward, c->embedding);
-    add(model, s->x, s->normed, n, c->embedding);
+    norm(model, s->normed, s->x, w->mlp_norm, n, c->embedding);
+    linear(model, s->gate, s->normed, w->gate, w->gate_bias, n, c->embedding, c->feed_forward);
+    linear(model, s->up, s->normed, w->up, w->up_bias, n, c->embedding, c->feed_forward);
+    op_gated(model->backend, &(gated_args){.y = s->gate,
+                                           .gate = s->gate,
+                                           .up = s->up,
+                                           .activation = c->activation,
+                                           .rows = n,
+                                           .features = c->feed_forward,
+                                           .y_stride = c->feed_forward,
+                                           .gate_stride = c->feed_forward,
+                                           .up_stride = c->feed_forward});
+    linear(model, s->normed, s->gate, w->down, w->down_bias, n, c->feed_forward, c->embedding);
+    add_residual(model, s->x, s->normed, w->mlp_out_norm, n);
+}
+
+/* Cosines and sines of the batch's positions, for full and for sliding layers. */
+static void make_rope_tables(const c2c_model *model, const decoder_scratch *s,
+                             const decoder_batch *batch) {
+    const model_config *c = &model->config;
+    const rope_config *ropes[] = {&c->rope, &c->local_rope};
+    for (int kind = 0; kind < 2; kind++)
+        op_rope_table(model->backend,
+                      &(rope_table_args){.table = s->rope[kind],
+                                         .positions = batch->positions,
+                                         .inverse_frequency =
+                                             model->frequencies + kind * (c->head_dim / 2),
+                                         .rows = batch->rows,
+                                         .half = c->head_dim / 2,
+                                         .scale = ropes[kind]->attention_factor});
 }
 
 void decoder_forward(const c2c_model *model, decoder_scratch *s, const kv_cache *cache,
@@ -234,13 +259,8 @@ void decoder_forward(const c2c_model *model, decoder_scratch *s, const kv_cache 
                                            .rows = n,
                                            .features = c->embedding,
                                            .table_type = model->embedding.type,
-                                           .scale = 1.0f});
-    op_rope_table(model->backend, &(rope_table_args){.table = s->rope,
-                                                     .positions = batch->positions,
-                                                     .inverse_frequency = model->inverse_frequency,
-                                                     .rows = n,
-                                                     .half = c->head_dim / 2,
-                                                     .scale = 1.0f});
+                                           .scale = c->embedding_scale});
+    make_rope_tables(model, s, batch);
     for (int i = 0; i < layers; i++) {
         norm(model, s->normed, s->x, model->layers[i].input_norm, n, c->embedding);
         write_cache(model, s, cache, batch, i);

@@ -2,24 +2,22 @@
  * it: describe, render, encode, decode. */
 #include "model/model.h"
 
-#include <math.h>
 #include <stdlib.h>
 
-/* RoPE frequencies: theta^(-2i / D) for i in 0 .. D/2-1, computed in f32 as PyTorch does. */
+/* The RoPE frequencies of full and of sliding layers. */
 static c2c_status make_frequencies(c2c_model *model, c2c_error *error) {
-    int half = model->config.head_dim / 2;
-    size_t bytes = (size_t)half * sizeof(float);
+    const model_config *c = &model->config;
+    int half = c->head_dim / 2;
+    size_t bytes = (size_t)half * 2 * sizeof(float);
     float *host = malloc(bytes);
     if (!host)
         return error_memory(error, bytes, "RoPE frequencies");
-    for (int i = 0; i < half; i++) {
-        float exponent = (float)(2 * i) / (float)model->config.head_dim;
-        host[i] = 1.0f / powf((float)model->config.rope_theta, exponent);
-    }
+    rope_frequencies(&c->rope, c->head_dim, host);
+    rope_frequencies(&c->local_rope, c->head_dim, host + half);
     void *memory;
     c2c_status status = backend_alloc(model->backend, &memory, bytes, error);
     if (!status) {
-        model->inverse_frequency = memory;
+        model->frequencies = memory;
         backend_upload(model->backend, memory, host, bytes);
     }
     free(host);
@@ -72,7 +70,7 @@ void c2c_model_close(c2c_model *model) {
     if (!model)
         return;
     model_weights_release(model);
-    backend_release(model->backend, model->inverse_frequency);
+    backend_release(model->backend, model->frequencies);
     tensor_file_close(model->files);
     chat_template_close(model->chat_template);
     tokenizer_close(model->tokenizer);

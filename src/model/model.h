@@ -6,27 +6,73 @@
 #include "backend/backend.h"
 #include "tokenizer/tokenizer.h"
 
-/* ---- Configuration (config.c) ------------------------------------------------------------- */
+/* ---- Configuration (config.c, rope.c) ----------------------------------------------------- */
+
+/* Which layers see only the last `window` positions. */
+typedef enum sliding_rule {
+    SLIDING_NEVER = 0,
+    SLIDING_ALL,     /* "sliding_window": every layer, unless it is null */
+    SLIDING_FLAG,    /* "use_sliding_window": layers from "max_window_layers" on */
+    SLIDING_PATTERN, /* "layer_types", or all but each "sliding_window_pattern"-th layer */
+} sliding_rule;
 
 /* What sets one family of decoders apart from the others; a row of the table in config.c. */
 typedef struct model_family {
-    const char *model_type;   /* of config.json */
-    bool qk_norm;             /* RMSNorm over head_dim on queries and keys, before RoPE */
-    bool qkv_bias;            /* q, k, v have biases whatever the config says */
-    bool attention_bias_key;  /* "attention_bias": true gives q, k, v and o biases */
+    const char *model_type;     /* of config.json */
+    const char *activation_key; /* "hidden_act" */
+    bool qk_norm;               /* RMSNorm over head_dim on queries and keys, before RoPE */
+    bool qkv_bias;              /* q, k, v have biases whatever the config says */
+    bool attention_bias_key;    /* "attention_bias": true gives q, k, v and o biases */
+    bool mlp_bias_key;          /* "mlp_bias": true gives gate, up and down biases */
+    bool tied;                  /* where the config has no "tie_word_embeddings" */
+    bool gemma; /* (1 + weight) norms, also behind attention and MLP; sqrt(E) embedding scale;
+                   "query_pre_attn_scalar"; RoPE of their own for sliding layers */
+    sliding_rule sliding;
     int64_t default_head_dim; /* where the config has none; 0: embedding / heads */
 } model_family;
 
-#define MODEL_MAX_EOS 32
+typedef enum rope_type {
+    ROPE_DEFAULT = 0,
+    ROPE_LINEAR,
+    ROPE_DYNAMIC,
+    ROPE_LLAMA3,
+    ROPE_YARN,
+    ROPE_TYPE_COUNT
+} rope_type;
+
+/* Rotary position embedding of one kind of layer (rope.c has the formulas). */
+typedef struct rope_config {
+    rope_type type;
+    double theta, factor;
+    double low_freq_factor, high_freq_factor; /* llama3 */
+    double beta_fast, beta_slow;              /* yarn */
+    double original_context;                  /* llama3, yarn */
+    float attention_factor;                   /* of cosines and sines; 1 but for yarn */
+} rope_config;
+
+/* Reads the RoPE keys of config.json as transformers 4 or 5 writes them. *local is the RoPE of
+ * sliding layers in families where it is another one, else equal to *global. */
+c2c_status rope_config_parse(rope_config *global, rope_config *local, const json_value *root,
+                             const model_family *family, int64_t context, const char *name,
+                             c2c_error *error);
+/* The head_dim / 2 frequencies in radians per position. */
+void rope_frequencies(const rope_config *rope, int head_dim, float *frequencies);
+
+#define MODEL_MAX_EOS    32
+#define MODEL_MAX_LAYERS 1024
 
 typedef struct model_config {
     const model_family *family;
     int layers, heads, kv_heads, head_dim;
     int64_t embedding, feed_forward, vocabulary, context;
-    float norm_epsilon;
-    double rope_theta;
+    float norm_epsilon, embedding_scale;
+    float query_scale; /* of q . k */
+    activation activation;
+    rope_config rope, local_rope;
     bool tied; /* the head is the embedding matrix */
-    bool qkv_bias, output_bias;
+    bool qkv_bias, output_bias, mlp_bias;
+    int64_t window;                 /* positions a sliding layer sees, its own included */
+    bool sliding[MODEL_MAX_LAYERS]; /* by layer */
     int32_t eos_ids[MODEL_MAX_EOS]; /* generation_config.json's, else config.json's */
     int eos_count;
 } model_config;
@@ -49,11 +95,13 @@ typedef struct weight {
 } weight;
 
 typedef struct layer_weights {
-    weight input_norm, post_norm;          /* [E] */
-    weight q, k, v, o;                     /* [H*D, E] [G*D, E] [G*D, E] [E, H*D] */
-    weight q_bias, k_bias, v_bias, o_bias; /* [H*D] [G*D] [G*D] [E] */
-    weight q_norm, k_norm;                 /* [D] */
-    weight gate, up, down;                 /* [F, E] [F, E] [E, F] */
+    weight input_norm, mlp_norm;             /* [E] before attention and before the MLP */
+    weight attention_out_norm, mlp_out_norm; /* [E] gemma: behind them, before the residual */
+    weight q, k, v, o;                       /* [H*D, E] [G*D, E] [G*D, E] [E, H*D] */
+    weight q_bias, k_bias, v_bias, o_bias;   /* [H*D] [G*D] [G*D] [E] */
+    weight q_norm, k_norm;                   /* [D] */
+    weight gate, up, down;                   /* [F, E] [F, E] [E, F] */
+    weight gate_bias, up_bias, down_bias;    /* [F] [F] [E] */
 } layer_weights;
 
 struct c2c_model {
@@ -66,7 +114,8 @@ struct c2c_model {
     chat_template *chat_template;
     weight embedding, final_norm, head; /* [V, E] [E] [V, E] */
     layer_weights *layers;
-    float *inverse_frequency; /* [D / 2], backend memory */
+    float *frequencies; /* [2][D / 2] backend memory: full and sliding layers */
+    float *norm_memory; /* gemma: 1 + weight of every norm, backend memory */
     int64_t parameters, weight_bytes;
 };
 
@@ -121,7 +170,7 @@ typedef struct decoder_scratch {
     float *x, *normed;            /* [N, E]; x is the residual stream */
     float *q, *k, *v, *attention; /* [N, H*D] [N, G*D] [N, G*D] [N, H*D] */
     float *gate, *up;             /* [N, F] */
-    float *rope;                  /* [N, D] */
+    float *rope[2];               /* [N, D]: full and sliding layers */
 } decoder_scratch;
 
 c2c_status decoder_scratch_init(decoder_scratch *scratch, const c2c_model *model, int64_t rows,

@@ -1,5 +1,6 @@
 /* weights.c - finds a decoder's tensors by their Hugging Face names, checks their shapes, and
- * hands them to the backend in the dtype of the file. */
+ * hands them to the backend in the dtype of the file. Only Gemma's norms are not used as they lie:
+ * they multiply by 1 + weight, so that f32 sum is made once. */
 #include "model/model.h"
 
 #include <stdio.h>
@@ -8,7 +9,8 @@
 typedef struct binder {
     c2c_model *model;
     c2c_error *error;
-    c2c_status status; /* the first failure; later calls do nothing */
+    c2c_status status;   /* the first failure; later calls do nothing */
+    int64_t norm_floats; /* of model->norm_memory that are in use */
 } binder;
 
 /* A required tensor of shape [rows, columns], or [rows] when columns is 0. */
@@ -55,6 +57,45 @@ static void bind(binder *b, weight *w, int64_t rows, int64_t columns, const char
     b->model->weight_bytes += (int64_t)tensor_bytes(view);
 }
 
+/* A norm's weight of `features` elements; Gemma's plus 1, in norm_memory. */
+static void bind_norm(binder *b, weight *w, int64_t features, const char *prefix,
+                      const char *name) {
+    weight file = {0};
+    bind(b, &file, features, 0, "%s%s", prefix, name);
+    if (b->status || !b->model->config.family->gemma) {
+        *w = file;
+        return;
+    }
+    float *sums = malloc((size_t)features * sizeof *sums);
+    if (!sums) {
+        b->status = error_memory(b->error, (size_t)features * sizeof *sums, "a norm");
+        goto done;
+    }
+    char full[160];
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    const tensor *view = &tensor_file_find(b->model->files, full)->view;
+    for (int64_t i = 0; i < features; i++)
+        sums[i] = 1 + tensor_get_f32(view, i);
+    float *memory = b->model->norm_memory + b->norm_floats;
+    backend_upload(b->model->backend, memory, sums, (size_t)features * sizeof *sums);
+    *w = (weight){.data = memory, .type = DTYPE_F32};
+    b->norm_floats += features;
+done:
+    free(sums);
+    backend_release_import(b->model->backend, file.data);
+}
+
+static c2c_status alloc_norms(c2c_model *model, c2c_error *error) {
+    const model_config *c = &model->config;
+    int64_t floats = c->layers * (4 * c->embedding + 2 * c->head_dim) + c->embedding;
+    void *memory;
+    c2c_status status =
+        backend_alloc(model->backend, &memory, (size_t)floats * sizeof(float), error);
+    if (!status)
+        model->norm_memory = memory;
+    return status;
+}
+
 static void bind_attention(binder *b, layer_weights *layer, const char *prefix) {
     const model_config *c = &b->model->config;
     int64_t queries = (int64_t)c->heads * c->head_dim;
@@ -71,8 +112,34 @@ static void bind_attention(binder *b, layer_weights *layer, const char *prefix) 
     if (c->output_bias)
         bind(b, &layer->o_bias, c->embedding, 0, "%sself_attn.o_proj.bias", prefix);
     if (c->family->qk_norm) {
-        bind(b, &layer->q_norm, c->head_dim, 0, "%sself_attn.q_norm.weight", prefix);
-        bind(b, &layer->k_norm, c->head_dim, 0, "%sself_attn.k_norm.weight", prefix);
+        bind_norm(b, &layer->q_norm, c->head_dim, prefix, "self_attn.q_norm.weight");
+        bind_norm(b, &layer->k_norm, c->head_dim, prefix, "self_attn.k_norm.weight");
+    }
+}
+
+static void bind_mlp(binder *b, layer_weights *layer, const char *prefix) {
+    const model_config *c = &b->model->config;
+    bind(b, &layer->gate, c->feed_forward, c->embedding, "%smlp.gate_proj.weight", prefix);
+    bind(b, &layer->up, c->feed_forward, c->embedding, "%smlp.up_proj.weight", prefix);
+    bind(b, &layer->down, c->embedding, c->feed_forward, "%smlp.down_proj.weight", prefix);
+    if (c->mlp_bias) {
+        bind(b, &layer->gate_bias, c->feed_forward, 0, "%smlp.gate_proj.bias", prefix);
+        bind(b, &layer->up_bias, c->feed_forward, 0, "%smlp.up_proj.bias", prefix);
+        bind(b, &layer->down_bias, c->embedding, 0, "%smlp.down_proj.bias", prefix);
+    }
+}
+
+/* Gemma's names: post_attention_layernorm stands behind attention there, elsewhere before the MLP.
+ */
+static void bind_layer_norms(binder *b, layer_weights *layer, const char *prefix) {
+    int64_t features = b->model->config.embedding;
+    bool gemma = b->model->config.family->gemma;
+    bind_norm(b, &layer->input_norm, features, prefix, "input_layernorm.weight");
+    bind_norm(b, gemma ? &layer->attention_out_norm : &layer->mlp_norm, features, prefix,
+              "post_attention_layernorm.weight");
+    if (gemma) {
+        bind_norm(b, &layer->mlp_norm, features, prefix, "pre_feedforward_layernorm.weight");
+        bind_norm(b, &layer->mlp_out_norm, features, prefix, "post_feedforward_layernorm.weight");
     }
 }
 
@@ -82,8 +149,10 @@ c2c_status model_weights_bind(c2c_model *model, c2c_error *error) {
     model->layers = calloc((size_t)c->layers, sizeof *model->layers);
     if (!model->layers)
         return error_memory(error, (size_t)c->layers * sizeof *model->layers, "the layer table");
+    if (c->family->gemma && (b.status = alloc_norms(model, error)))
+        return b.status;
     bind(&b, &model->embedding, c->vocabulary, c->embedding, "model.embed_tokens.weight");
-    bind(&b, &model->final_norm, c->embedding, 0, "model.norm.weight");
+    bind_norm(&b, &model->final_norm, c->embedding, "", "model.norm.weight");
     if (c->tied)
         model->head = model->embedding;
     else
@@ -92,29 +161,38 @@ c2c_status model_weights_bind(c2c_model *model, c2c_error *error) {
         layer_weights *layer = &model->layers[i];
         char prefix[48];
         snprintf(prefix, sizeof prefix, "model.layers.%d.", i);
-        bind(&b, &layer->input_norm, c->embedding, 0, "%sinput_layernorm.weight", prefix);
+        bind_layer_norms(&b, layer, prefix);
         bind_attention(&b, layer, prefix);
-        bind(&b, &layer->post_norm, c->embedding, 0, "%spost_attention_layernorm.weight", prefix);
-        bind(&b, &layer->gate, c->feed_forward, c->embedding, "%smlp.gate_proj.weight", prefix);
-        bind(&b, &layer->up, c->feed_forward, c->embedding, "%smlp.up_proj.weight", prefix);
-        bind(&b, &layer->down, c->embedding, c->feed_forward, "%smlp.down_proj.weight", prefix);
+        bind_mlp(&b, layer, prefix);
     }
     return b.status;
+}
+
+/* Gemma's norms lie in norm_memory. */
+static void release_norm(const c2c_model *model, weight w) {
+    if (!model->config.family->gemma)
+        backend_release_import(model->backend, w.data);
 }
 
 void model_weights_release(c2c_model *model) {
     if (!model->config.tied)
         backend_release_import(model->backend, model->head.data);
     backend_release_import(model->backend, model->embedding.data);
-    backend_release_import(model->backend, model->final_norm.data);
+    release_norm(model, model->final_norm);
     for (int i = 0; model->layers && i < model->config.layers; i++) {
         const layer_weights *l = &model->layers[i];
-        const weight all[] = {l->input_norm, l->post_norm, l->q,      l->k,      l->v,
-                              l->o,          l->q_bias,    l->k_bias, l->v_bias, l->o_bias,
-                              l->q_norm,     l->k_norm,    l->gate,   l->up,     l->down};
-        for (size_t j = 0; j < sizeof all / sizeof *all; j++)
-            backend_release_import(model->backend, all[j].data);
+        const weight norms[] = {l->input_norm,   l->mlp_norm, l->attention_out_norm,
+                                l->mlp_out_norm, l->q_norm,   l->k_norm};
+        const weight rest[] = {l->q,      l->k,         l->v,       l->o,        l->q_bias,
+                               l->k_bias, l->v_bias,    l->o_bias,  l->gate,     l->up,
+                               l->down,   l->gate_bias, l->up_bias, l->down_bias};
+        for (size_t j = 0; j < sizeof norms / sizeof *norms; j++)
+            release_norm(model, norms[j]);
+        for (size_t j = 0; j < sizeof rest / sizeof *rest; j++)
+            backend_release_import(model->backend, rest[j].data);
     }
+    backend_release(model->backend, model->norm_memory);
+    model->norm_memory = NULL;
     free(model->layers);
     model->layers = NULL;
 }

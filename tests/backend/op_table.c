@@ -221,23 +221,24 @@ static void build_add(op_case *c, const op_sizes *s, test_random *r) {
     add_outputs(c, r, offsetof(add_args, y), s, y_stride, s->in_place ? b : NULL);
 }
 
-static void build_swiglu(op_case *c, const op_sizes *s, test_random *r) {
+static void build_gated(op_case *c, const op_sizes *s, test_random *r) {
     int64_t gate_stride = s->features + s->padding, up_stride = s->features + 2 * s->padding;
     float *gate = add_floats(c, r, s->rows, gate_stride, s->in_place);
     for (int64_t i = 0; i < s->rows * gate_stride; i++)
         gate[i] *= 100; /* where e^x overflows, too */
-    c->args.swiglu =
-        (swiglu_args){.y = s->in_place ? gate : add_floats(c, r, s->rows, s->features, true),
-                      .gate = gate,
-                      .up = add_floats(c, r, s->rows, up_stride, false),
-                      .rows = s->rows,
-                      .features = s->features,
-                      .y_stride = s->in_place ? gate_stride : s->features,
-                      .gate_stride = gate_stride,
-                      .up_stride = up_stride};
-    add_pointer(c, offsetof(swiglu_args, y));
-    add_pointer(c, offsetof(swiglu_args, gate));
-    add_pointer(c, offsetof(swiglu_args, up));
+    c->args.gated =
+        (gated_args){.y = s->in_place ? gate : add_floats(c, r, s->rows, s->features, true),
+                     .gate = gate,
+                     .up = add_floats(c, r, s->rows, up_stride, false),
+                     .activation = random_below(r, 2) ? ACTIVATION_SILU : ACTIVATION_GELU_TANH,
+                     .rows = s->rows,
+                     .features = s->features,
+                     .y_stride = s->in_place ? gate_stride : s->features,
+                     .gate_stride = gate_stride,
+                     .up_stride = up_stride};
+    add_pointer(c, offsetof(gated_args, y));
+    add_pointer(c, offsetof(gated_args, gate));
+    add_pointer(c, offsetof(gated_args, up));
 }
 
 static void build_rope_table(op_case *c, const op_sizes *s, test_random *r) {
@@ -483,7 +484,7 @@ const op_row op_rows[OP_COUNT] = {
                    build_linear},
     [OP_gelu] = {OP_gelu, 1e-6f, "f32 erf, a few roundings", build_gelu},
     [OP_add] = {OP_add, 0, "one sum", build_add},
-    [OP_swiglu] = {OP_swiglu, 1e-6f, "f32 e^x, a few roundings", build_swiglu},
+    [OP_gated] = {OP_gated, 1e-6f, "f32 e^x, a few roundings", build_gated},
     [OP_rope_table] = {OP_rope_table, 1e-6f, "cosf and sinf of the same f32 angle",
                        build_rope_table},
     [OP_rope] = {OP_rope, 1e-6f, "two products and a sum in f32", build_rope},

@@ -67,11 +67,17 @@ static void reference_add(const add_args *op) {
                     op->a[p][n * op->a_stride + i] + op->b[p][n * op->b_stride + i];
 }
 
-static void reference_swiglu(const swiglu_args *a) {
+static double reference_activation(activation kind, double x) {
+    if (kind == ACTIVATION_SILU)
+        return x / (1 + exp(-x));
+    return 0.5 * x * (1 + tanh(sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+}
+
+static void reference_gated(const gated_args *a) {
     for (int64_t n = 0; n < a->rows; n++)
         for (int64_t i = 0; i < a->features; i++) {
             double gate = a->gate[n * a->gate_stride + i], up = a->up[n * a->up_stride + i];
-            a->y[n * a->y_stride + i] = (float)(gate / (1 + exp(-gate)) * up);
+            a->y[n * a->y_stride + i] = (float)(reference_activation(a->activation, gate) * up);
         }
 }
 

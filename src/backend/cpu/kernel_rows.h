@@ -73,16 +73,24 @@ static void kernel_add(const void *args, int64_t group, int64_t begin, int64_t e
     }
 }
 
-static void kernel_swiglu(const void *args, int64_t group, int64_t begin, int64_t end) {
+/* Both activations are x / (1 + e^-t) with another t. */
+KERNEL_INLINE vec vec_activation(activation kind, vec x) {
+    vec t = x;
+    if (kind == ACTIVATION_GELU_TANH)
+        t = (x + 0.044715f * x * x * x) * 1.5957691216057308f; /* 2 sqrt(2/pi) */
+    return x / (1.0f + vec_exp(-t));
+}
+
+static void kernel_gated(const void *args, int64_t group, int64_t begin, int64_t end) {
     (void)group;
-    const swiglu_args *a = args;
+    const gated_args *a = args;
     for (int64_t n = begin; n < end; n++) {
         const float *gate = a->gate + n * a->gate_stride, *up = a->up + n * a->up_stride;
         float *y = a->y + n * a->y_stride;
         for (int64_t i = 0; i < a->features; i += LANES) {
             int64_t left = a->features - i;
-            vec g = vec_load_some(gate + i, left);
-            vec_store_some(y + i, g / (1.0f + vec_exp(-g)) * vec_load_some(up + i, left), left);
+            vec g = vec_activation(a->activation, vec_load_some(gate + i, left));
+            vec_store_some(y + i, g * vec_load_some(up + i, left), left);
         }
     }
 }
@@ -189,7 +197,7 @@ static void kernel_argmax(const void *args, int64_t group, int64_t begin, int64_
 #define ROW_KERNELS                                                                                \
     {                                                                                              \
         [OP_embed] = kernel_embed, [OP_rmsnorm] = kernel_rmsnorm, [OP_gelu] = kernel_gelu,         \
-        [OP_add] = kernel_add, [OP_swiglu] = kernel_swiglu, [OP_rope_table] = kernel_rope_table,   \
+        [OP_add] = kernel_add, [OP_gated] = kernel_gated, [OP_rope_table] = kernel_rope_table,     \
         [OP_rope] = kernel_rope, [OP_scatter_rows] = kernel_scatter_rows,                          \
         [OP_gather_rows] = kernel_gather_rows, [OP_copy_rows] = kernel_copy_rows,                  \
         [OP_fuse_mix] = kernel_fuse_mix, [OP_argmax] = kernel_argmax,                              \

@@ -17,7 +17,7 @@ static row_grid grid_of(op_kind kind, const void *args) {
     case OP_rmsnorm: return (row_grid){A(rmsnorm)->groups, A(rmsnorm)->rows, A(rmsnorm)->features};
     case OP_gelu: return (row_grid){A(gelu)->groups, A(gelu)->rows, A(gelu)->features * 4};
     case OP_add: return (row_grid){A(add)->groups, A(add)->rows, A(add)->features};
-    case OP_swiglu: return (row_grid){1, A(swiglu)->rows, A(swiglu)->features * 2};
+    case OP_gated: return (row_grid){1, A(gated)->rows, A(gated)->features * 2};
     case OP_rope_table: return (row_grid){1, A(rope_table)->rows, A(rope_table)->half * 50};
     case OP_rope: return (row_grid){1, A(rope)->rows, A(rope)->heads * A(rope)->head_dim};
     case OP_scatter_rows: return (row_grid){1, A(scatter_rows)->rows, A(scatter_rows)->features};
