@@ -177,12 +177,24 @@ typedef struct c2c_pair {
     const c2c_fuser *fuser;
 } c2c_pair;
 
+/* How several sharers that are selected for one section act together. */
+typedef enum c2c_fusion_mode {
+    C2C_FUSION_SEQUENTIAL =
+        0,              /* each fuser reads the receiver's rows as the one before left them */
+    C2C_FUSION_PARALLEL /* each reads the clean rows; the differences are added */
+} c2c_fusion_mode;
+
 typedef struct c2c_session_options {
     int64_t context; /* rows of the receiver's cache; 0: as many as the model and memory allow */
     int chunk;       /* tokens of one forward pass over a prompt; 0: 256 */
+    c2c_fusion_mode fusion_mode;
+    bool include_response; /* the last section and the answer are fused too, token by token: the
+                              sharers and a clean copy of the receiver run over them */
 } c2c_session_options;
 
-/* pair_count may be 0: the receiver alone. At most one pair in this version. */
+#define C2C_MAX_SHARERS 31
+
+/* pair_count may be 0: the receiver alone. */
 C2C_API c2c_status c2c_session_open(c2c_session **session, const c2c_model *receiver,
                                     const c2c_pair *pairs, size_t pair_count,
                                     const c2c_session_options *options, c2c_error *error);
@@ -197,9 +209,13 @@ typedef struct c2c_section {
     int32_t mask;
 } c2c_section;
 
+/* Stands in a row of ids where the other model has a token and this one has none. A position that
+ * holds padding is counted, but neither run nor seen. */
+#define C2C_PADDING (-1)
+
 /* A prompt as plain data, read during the call only. */
 typedef struct c2c_plan {
-    const int32_t *ids;               /* [token_count] the receiver's ids */
+    const int32_t *ids;               /* [token_count] the receiver's ids, or C2C_PADDING */
     const int32_t *const *sharer_ids; /* [pairs][token_count]; NULL: the receiver's ids */
     int64_t token_count;
     const c2c_section *sections; /* NULL: all but the last token fused with every sharer */
@@ -207,7 +223,8 @@ typedef struct c2c_plan {
 } c2c_plan;
 
 /* Runs a prompt on an empty session: each section through the receiver and the sharers, then the
- * fuser on its rows. The last section is never fused; its last token's logits start the answer. */
+ * fuser on its rows. The last section is never fused; its last token's logits start the answer. A
+ * fused section must hold no padding, the last section at least one token of the receiver. */
 C2C_API c2c_status c2c_session_prefill(c2c_session *session, const c2c_plan *plan,
                                        c2c_error *error);
 

@@ -5,21 +5,22 @@
 #include <stdlib.h>
 
 /* Ops without tables have no `groups`; their offset is never looked at. */
-#define GROUPS_OFFSET_embed        0
-#define GROUPS_OFFSET_rmsnorm      offsetof(rmsnorm_args, groups)
-#define GROUPS_OFFSET_linear       offsetof(linear_args, groups)
-#define GROUPS_OFFSET_gelu         offsetof(gelu_args, groups)
-#define GROUPS_OFFSET_add          offsetof(add_args, groups)
-#define GROUPS_OFFSET_gated        0
-#define GROUPS_OFFSET_rope_table   0
-#define GROUPS_OFFSET_rope         0
-#define GROUPS_OFFSET_scatter_rows 0
-#define GROUPS_OFFSET_gather_rows  0
-#define GROUPS_OFFSET_copy_rows    offsetof(copy_rows_args, groups)
-#define GROUPS_OFFSET_attention    0
-#define GROUPS_OFFSET_fuse_mix     offsetof(fuse_mix_args, groups)
-#define GROUPS_OFFSET_argmax       0
-#define GROUPS_OFFSET_step_advance 0
+#define GROUPS_OFFSET_embed          0
+#define GROUPS_OFFSET_rmsnorm        offsetof(rmsnorm_args, groups)
+#define GROUPS_OFFSET_linear         offsetof(linear_args, groups)
+#define GROUPS_OFFSET_gelu           offsetof(gelu_args, groups)
+#define GROUPS_OFFSET_add            offsetof(add_args, groups)
+#define GROUPS_OFFSET_add_difference offsetof(add_difference_args, groups)
+#define GROUPS_OFFSET_gated          0
+#define GROUPS_OFFSET_rope_table     0
+#define GROUPS_OFFSET_rope           0
+#define GROUPS_OFFSET_scatter_rows   0
+#define GROUPS_OFFSET_gather_rows    0
+#define GROUPS_OFFSET_copy_rows      offsetof(copy_rows_args, groups)
+#define GROUPS_OFFSET_attention      0
+#define GROUPS_OFFSET_fuse_mix       offsetof(fuse_mix_args, groups)
+#define GROUPS_OFFSET_argmax         0
+#define GROUPS_OFFSET_step_advance   0
 
 const op_info op_infos[OP_COUNT] = {
 #define X(op, count)                                                                               \

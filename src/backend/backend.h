@@ -29,6 +29,7 @@
     X(linear, 4)                                                                                   \
     X(gelu, 2)                                                                                     \
     X(add, 3)                                                                                      \
+    X(add_difference, 3)                                                                           \
     X(gated, 0)                                                                                    \
     X(rope_table, 0)                                                                               \
     X(rope, 0)                                                                                     \
@@ -102,6 +103,15 @@ typedef struct add_args {
     int32_t groups;
     int64_t rows, features, y_stride, a_stride, b_stride;
 } add_args;
+
+/* y[p] += a[p] - b[p], all different. */
+typedef struct add_difference_args {
+    float *const *y;
+    const float *const *a;
+    const float *const *b;
+    int32_t groups;
+    int64_t rows, features, y_stride, a_stride, b_stride;
+} add_difference_args;
 
 /* silu(x) = x / (1 + exp(-x)); gelu_tanh(x) = x / (1 + exp(-2 sqrt(2/pi) (x + 0.044715 x^3))),
  * which is 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). */

@@ -1,77 +1,147 @@
-/* fuse.c - fuses a section: all projectors of a fuser over blocks of cache rows. */
+/* fuse.c - fuses rows of a section: all projectors of a fuser over blocks of cache rows. */
 #include "fuser/fuser.h"
 
 #include <stdlib.h>
 
-/* Rows of one grouped call: enough to use a weight several times once it is in the processor's
- * cache, few enough to keep the scratch of large fusers small. */
-#define BLOCK_ROWS 64
-
-c2c_status fuse_scratch_init(fuse_scratch *scratch, const c2c_fuser *fuser, c2c_error *error) {
-    *scratch = (fuse_scratch){.backend = fuser->backend};
-    size_t floats = 1, groups = 1, needed;
+/* Floats that one grouped call of the largest stack needs, and its number of networks. */
+static bool largest_stack(const c2c_fuser *fuser, size_t *floats, size_t *groups) {
+    *floats = *groups = 1;
     for (int i = 0; i < fuser->stack_count; i++) {
         const projector_stack *stack = &fuser->stacks[i];
-        if (!size_mul((size_t)stack->groups * BLOCK_ROWS,
+        size_t needed;
+        if (!size_mul((size_t)stack->groups * FUSE_BLOCK_ROWS,
                       (size_t)stack->spec.kind->scratch(&stack->spec), &needed) ||
             needed > SIZE_MAX / sizeof(float))
-            return error_memory(error, SIZE_MAX, "a fuser's scratch");
-        floats = needed > floats ? needed : floats;
-        groups = (size_t)stack->groups > groups ? (size_t)stack->groups : groups;
+            return false;
+        *floats = needed > *floats ? needed : *floats;
+        *groups = (size_t)stack->groups > *groups ? (size_t)stack->groups : *groups;
     }
-    size_t table_bytes = (PROJECTOR_TABLES + 2) * groups * sizeof *scratch->tables;
-    scratch->tables = malloc(table_bytes);
-    if (!scratch->tables)
-        return error_memory(error, table_bytes, "a fuser's tables");
+    return true;
+}
+
+c2c_status fuse_scratch_init(fuse_scratch *scratch, const c2c_fuser *fuser, bool accumulate,
+                             c2c_error *error) {
+    *scratch = (fuse_scratch){.backend = fuser->backend};
+    size_t floats, groups;
+    if (!largest_stack(fuser, &floats, &groups))
+        return error_memory(error, SIZE_MAX, "a fuser's scratch");
+    size_t table_bytes = (PROJECTOR_TABLES + 4) * groups * sizeof *scratch->tables;
+    const model_config *receiver = &fuser->receiver->config;
+    size_t features = (size_t)receiver->kv_heads * (size_t)receiver->head_dim;
     void *memory;
-    c2c_status status = backend_alloc(fuser->backend, &memory, floats * sizeof(float), error);
+    c2c_status status = C2C_STATUS_OK;
+    scratch->tables = malloc(table_bytes);
+    if (!scratch->tables) {
+        status = error_memory(error, table_bytes, "a fuser's tables");
+        goto failed;
+    }
+    if ((status = backend_alloc(fuser->backend, &memory, floats * sizeof(float), error)))
+        goto failed;
+    scratch->memory = memory;
+    if (!accumulate)
+        return status;
+    status = backend_alloc(fuser->backend, &memory,
+                           groups * FUSE_BLOCK_ROWS * features * sizeof(float), error);
     if (status)
-        fuse_scratch_deinit(scratch);
-    else
-        scratch->memory = memory;
+        goto failed;
+    scratch->results = memory;
+    return status;
+failed:
+    fuse_scratch_deinit(scratch);
     return status;
 }
 
 void fuse_scratch_deinit(fuse_scratch *scratch) {
-    if (scratch->backend)
+    if (scratch->backend) {
         backend_release(scratch->backend, scratch->memory);
+        backend_release(scratch->backend, scratch->results);
+    }
     free(scratch->tables);
     *scratch = (fuse_scratch){0};
 }
+
+/* ---- One grouped call --------------------------------------------------------------------- */
 
 static float *branch_rows(const kv_cache *cache, int layer, branch which, int64_t row) {
     float *base = which == BRANCH_KEY ? kv_cache_keys(cache, layer) : kv_cache_values(cache, layer);
     return base + row * cache->features;
 }
 
-static void apply_block(const c2c_fuser *fuser, const projector_stack *stack, fuse_scratch *scratch,
-                        const kv_cache *receiver, int64_t receiver_row, const kv_cache *sharer,
-                        int64_t sharer_row, int64_t rows) {
+/* Tables of one call, in scratch->tables. */
+typedef struct fuse_tables {
+    const float **sharer, **receiver;
+    float **out, **results;
+    const void **rest; /* for the projector */
+} fuse_tables;
+
+static fuse_tables fill_tables(const projector_stack *stack, const fuse_scratch *scratch,
+                               const fuse_rows *rows, int64_t done) {
     int32_t groups = stack->groups;
-    const float **from = (const float **)scratch->tables;
-    float **into = (float **)(scratch->tables + groups);
+    fuse_tables t = {
+        .sharer = (const float **)scratch->tables,
+        .receiver = (const float **)(scratch->tables + groups),
+        .out = (float **)(scratch->tables + (int64_t)2 * groups),
+        .results = (float **)(scratch->tables + (int64_t)3 * groups),
+        .rest = scratch->tables + (int64_t)4 * groups,
+    };
     for (int32_t p = 0; p < groups; p++) {
         branch which = stack->branches[p];
-        from[p] = branch_rows(sharer, stack->sharer_layers[p], which, sharer_row);
-        into[p] = branch_rows(receiver, stack->layers[p], which, receiver_row);
+        int layer = stack->layers[p];
+        t.sharer[p] =
+            branch_rows(rows->sharer, stack->sharer_layers[p], which, rows->sharer_row + done);
+        t.receiver[p] = branch_rows(rows->receiver, layer, which, rows->receiver_row + done);
+        t.out[p] = branch_rows(rows->out, layer, which, rows->out_row + done);
+        t.results[p] =
+            scratch->results ? scratch->results + p * FUSE_BLOCK_ROWS * rows->out->features : NULL;
     }
+    return t;
+}
+
+/* out += result - receiver */
+static void add_difference(const projector_stack *stack, const fuse_tables *t, backend *b,
+                           int64_t count, int64_t features) {
+    op_add_difference(b, &(add_difference_args){.y = t->out,
+                                                .a = (const float *const *)t->results,
+                                                .b = t->receiver,
+                                                .groups = stack->groups,
+                                                .rows = count,
+                                                .features = features,
+                                                .y_stride = features,
+                                                .a_stride = features,
+                                                .b_stride = features});
+}
+
+static void run_block(const c2c_fuser *fuser, const projector_stack *stack, fuse_scratch *scratch,
+                      const fuse_rows *rows, int64_t done, bool accumulate) {
+    int64_t count = min_i64(FUSE_BLOCK_ROWS, rows->count - done);
+    fuse_tables t = fill_tables(stack, scratch, rows, done);
     const projector_call call = {
         .backend = fuser->backend,
         .math = fuser->receiver->math,
-        .rows = rows,
-        .sharer = from,
-        .receiver = (const float *const *)into,
-        .out = into,
+        .rows = count,
+        .sharer = t.sharer,
+        .receiver = t.receiver,
+        .out = accumulate ? t.results : t.out,
         .scratch = scratch->memory,
-        .tables = scratch->tables + (int64_t)2 * groups,
+        .tables = t.rest,
     };
     stack->spec.kind->forward(stack, &call);
+    if (accumulate)
+        add_difference(stack, &t, fuser->backend, count, rows->out->features);
 }
 
-void fuser_apply(const c2c_fuser *fuser, fuse_scratch *scratch, const kv_cache *receiver,
-                 int64_t receiver_row, const kv_cache *sharer, int64_t sharer_row, int64_t rows) {
+static void run_all(const c2c_fuser *fuser, fuse_scratch *scratch, const fuse_rows *rows,
+                    bool accumulate) {
     for (int i = 0; i < fuser->stack_count; i++)
-        for (int64_t done = 0; done < rows; done += BLOCK_ROWS)
-            apply_block(fuser, &fuser->stacks[i], scratch, receiver, receiver_row + done, sharer,
-                        sharer_row + done, min_i64(BLOCK_ROWS, rows - done));
+        for (int64_t done = 0; done < rows->count; done += FUSE_BLOCK_ROWS)
+            run_block(fuser, &fuser->stacks[i], scratch, rows, done, accumulate);
+}
+
+void fuser_apply(const c2c_fuser *fuser, fuse_scratch *scratch, const fuse_rows *rows) {
+    run_all(fuser, scratch, rows, false);
+}
+
+void fuser_accumulate(const c2c_fuser *fuser, fuse_scratch *scratch, const fuse_rows *rows) {
+    C2C_ASSERT(scratch->results);
+    run_all(fuser, scratch, rows, true);
 }

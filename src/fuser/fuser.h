@@ -144,19 +144,33 @@ void fuser_stacks_free(c2c_fuser *fuser);
 
 /* ---- Fusing (fuse.c) ---------------------------------------------------------------------- */
 
+/* Rows of one grouped call: enough to use a weight several times once it is in the processor's
+ * cache, few enough to keep the scratch of large fusers small. */
+#define FUSE_BLOCK_ROWS 64
+
 typedef struct fuse_scratch {
     backend *backend;
     float *memory;       /* backend memory for one grouped call */
-    const void **tables; /* host memory: (PROJECTOR_TABLES + 2) * largest P pointers */
+    float *results;      /* [largest P][block rows][features] for fuser_accumulate, or NULL */
+    const void **tables; /* host memory: (PROJECTOR_TABLES + 4) * largest P pointers */
 } fuse_scratch;
 
-c2c_status fuse_scratch_init(fuse_scratch *scratch, const c2c_fuser *fuser, c2c_error *error);
+c2c_status fuse_scratch_init(fuse_scratch *scratch, const c2c_fuser *fuser, bool accumulate,
+                             c2c_error *error);
 void fuse_scratch_deinit(fuse_scratch *scratch);
 
-/* Fuses `rows` tokens whose receiver rows start at receiver_row and whose sharer rows start at
- * sharer_row. The result overwrites the receiver's rows; layers that are not mapped, and branches
- * whose gate is closed, keep their own. */
-void fuser_apply(const c2c_fuser *fuser, fuse_scratch *scratch, const kv_cache *receiver,
-                 int64_t receiver_row, const kv_cache *sharer, int64_t sharer_row, int64_t rows);
+/* `count` consecutive rows of three pools, each from its first row on. */
+typedef struct fuse_rows {
+    const kv_cache *out, *receiver, *sharer;
+    int64_t out_row, receiver_row, sharer_row;
+    int64_t count;
+} fuse_rows;
+
+/* out = projectors(sharer, receiver). Layers that are not mapped, and branches whose gate is
+ * closed, are not written: out must hold the receiver's rows already, or be them. */
+void fuser_apply(const c2c_fuser *fuser, fuse_scratch *scratch, const fuse_rows *rows);
+
+/* out += projectors(sharer, receiver) - receiver, with out not the receiver's rows. */
+void fuser_accumulate(const c2c_fuser *fuser, fuse_scratch *scratch, const fuse_rows *rows);
 
 #endif

@@ -25,3 +25,21 @@ void kv_cache_deinit(kv_cache *cache) {
         backend_release(cache->backend, cache->memory);
     *cache = (kv_cache){0};
 }
+
+void kv_cache_copy(const kv_cache *to, int64_t to_row, const kv_cache *from, int64_t from_row,
+                   int64_t rows) {
+    C2C_ASSERT(to->layers == from->layers && to->features == from->features);
+    for (int layer = 0; layer < to->layers; layer++) {
+        float *const into[] = {kv_cache_keys(to, layer) + to_row * to->features,
+                               kv_cache_values(to, layer) + to_row * to->features};
+        const float *const out_of[] = {kv_cache_keys(from, layer) + from_row * from->features,
+                                       kv_cache_values(from, layer) + from_row * from->features};
+        op_copy_rows(to->backend, &(copy_rows_args){.y = into,
+                                                    .x = out_of,
+                                                    .groups = 2,
+                                                    .rows = rows,
+                                                    .features = to->features,
+                                                    .y_stride = to->features,
+                                                    .x_stride = from->features});
+    }
+}

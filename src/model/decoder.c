@@ -250,7 +250,7 @@ static void make_rope_tables(const c2c_model *model, const decoder_scratch *s,
 }
 
 void decoder_forward(const c2c_model *model, decoder_scratch *s, const kv_cache *cache,
-                     const decoder_batch *batch, int layers, bool cache_only) {
+                     const decoder_batch *batch, int layers, decoder_goal goal) {
     const model_config *c = &model->config;
     int64_t n = batch->rows;
     op_embed(model->backend, &(embed_args){.y = s->x,
@@ -263,8 +263,9 @@ void decoder_forward(const c2c_model *model, decoder_scratch *s, const kv_cache 
     make_rope_tables(model, s, batch);
     for (int i = 0; i < layers; i++) {
         norm(model, s->normed, s->x, model->layers[i].input_norm, n, c->embedding);
-        write_cache(model, s, cache, batch, i);
-        if (cache_only && i == layers - 1)
+        if (goal != DECODER_READ_ONLY)
+            write_cache(model, s, cache, batch, i);
+        if (goal == DECODER_CACHE && i == layers - 1)
             return;
         attend(model, s, cache, batch, i);
         feed_forward(model, s, n, i);

@@ -138,6 +138,10 @@ c2c_status kv_cache_init(kv_cache *cache, backend *b, const model_config *config
                          c2c_error *error);
 void kv_cache_deinit(kv_cache *cache);
 
+/* Copies rows of all layers between two pools of one model. */
+void kv_cache_copy(const kv_cache *to, int64_t to_row, const kv_cache *from, int64_t from_row,
+                   int64_t rows);
+
 static inline float *kv_cache_keys(const kv_cache *cache, int layer) {
     return cache->memory + (int64_t)layer * 2 * cache->rows * cache->features;
 }
@@ -177,11 +181,16 @@ c2c_status decoder_scratch_init(decoder_scratch *scratch, const c2c_model *model
                                 c2c_error *error);
 void decoder_scratch_deinit(decoder_scratch *scratch);
 
-/* Runs the batch's tokens through the first `layers` layers and writes their keys and values into
- * the cache. With cache_only the last of these layers stops there; otherwise scratch->x holds its
- * output (not yet normalised). */
+/* What a pass is for. */
+typedef enum decoder_goal {
+    DECODER_CACHE = 0, /* keys and values alone: the last layer stops there */
+    DECODER_OUTPUT,    /* keys and values, and scratch->x: the last layer's output */
+    DECODER_READ_ONLY  /* scratch->x, with keys and values that somebody else put into the cache */
+} decoder_goal;
+
+/* Runs the batch's tokens through the first `layers` layers. scratch->x is not yet normalised. */
 void decoder_forward(const c2c_model *model, decoder_scratch *scratch, const kv_cache *cache,
-                     const decoder_batch *batch, int layers, bool cache_only);
+                     const decoder_batch *batch, int layers, decoder_goal goal);
 
 /* logits[n, :] = head(norm(scratch->x[first + n, :])) for n in 0 .. rows-1; logits [rows, V]. */
 void decoder_logits(const c2c_model *model, decoder_scratch *scratch, float *logits, int64_t first,

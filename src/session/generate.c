@@ -1,38 +1,43 @@
-/* generate.c - greedy decoding: the receiver alone, one token at a time, streamed as text. */
+/* generate.c - greedy decoding, one token at a time, streamed as text. */
 #include "session/session.h"
 
-/* Tables of a batch whose token stands just before the first one to run: step_advance moves them
- * on, on the backend, where the chosen id already is. */
+/* The lanes that a new token runs through before the receiver. */
+static void run_companions(c2c_session *session) {
+    session_lane *clean = &session->clean;
+    lane_step_advance(clean, session->next);
+    decoder_forward(clean->model, &clean->scratch, &clean->cache, &clean->batch,
+                    clean->model->config.layers, DECODER_CACHE);
+    for (size_t s = 0; s < session->pair_count; s++) {
+        session_lane *sharer = &session->sharers[s];
+        lane_step_advance(sharer, session->next);
+        if (session->pairs[s].fuser->sharer_layers > 0)
+            decoder_forward(sharer->model, &sharer->scratch, &sharer->cache, &sharer->batch,
+                            session->pairs[s].fuser->sharer_layers, DECODER_CACHE);
+    }
+}
+
 static void begin_steps(c2c_session *session) {
-    session_lane *lane = &session->receiver;
-    decoder_batch *batch = &lane->batch;
-    const int32_t last = (int32_t)lane->used - 1;
-    const int32_t starts[2] = {0, 1};
-    const cache_range range = {.row = 0, .count = (int32_t)lane->used, .position = 0};
-    backend *b = session->backend;
-    batch->rows = batch->sequences = 1;
-    backend_upload(b, batch->positions, &last, sizeof last);
-    backend_upload(b, batch->index, &last, sizeof last);
-    backend_upload(b, batch->q_start, starts, sizeof starts);
-    backend_upload(b, batch->range_start, starts, sizeof starts);
-    backend_upload(b, batch->ranges, &range, sizeof range);
+    lane_begin_steps(&session->receiver);
+    if (!session->include_response)
+        return;
+    lane_begin_steps(&session->clean);
+    for (size_t s = 0; s < session->pair_count; s++)
+        lane_begin_steps(&session->sharers[s]);
 }
 
 /* Runs the token in session->next and leaves its logits. */
 static void run_step(c2c_session *session) {
     session_lane *lane = &session->receiver;
-    decoder_batch *batch = &lane->batch;
-    op_step_advance(session->backend, &(step_advance_args){.ids = batch->ids,
-                                                           .positions = batch->positions,
-                                                           .index = batch->index,
-                                                           .ranges = batch->ranges,
-                                                           .range_start = batch->range_start,
-                                                           .next = session->next,
-                                                           .sequences = 1});
-    decoder_forward(lane->model, &lane->scratch, &lane->cache, batch, lane->model->config.layers,
-                    false);
+    int64_t row = lane->used;
+    if (session->include_response)
+        run_companions(session);
+    lane_step_advance(lane, session->next);
+    if (session->include_response)
+        session_fuse_response(session, row, 1);
+    decoder_forward(lane->model, &lane->scratch, &lane->cache, &lane->batch,
+                    lane->model->config.layers,
+                    session->include_response ? DECODER_READ_ONLY : DECODER_OUTPUT);
     decoder_logits(lane->model, &lane->scratch, session->logits, 0, 1);
-    lane->used++;
 }
 
 static int32_t choose(c2c_session *session) {
@@ -76,7 +81,7 @@ c2c_status c2c_session_generate(c2c_session *session, int64_t max_new_tokens,
                          "there is no prompt to answer: call c2c_session_prefill first");
     session->ready = false;
     /* The last token that is written need not be run: the context may hold one token less. */
-    int64_t most = min_i64(max_new_tokens, session->context - lane->used + 1);
+    int64_t most = min_i64(max_new_tokens, session->context - lane->position + 1);
     c2c_status status = C2C_STATUS_OK;
     buffer text = {0};
     text_stream stream;

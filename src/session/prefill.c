@@ -3,64 +3,57 @@
  * The receiver is not run again over a fused section: its fused rows take the place of the clean
  * ones once the section is complete, and only later tokens see them. Work that cannot matter is
  * not done: a section that is not the last stops at its last keys and values, a sharer at its last
- * mapped layer and at the last fused section. */
+ * mapped layer and, unless the response is fused too, at the last fused section. */
 #include "session/session.h"
 
 #include <stdlib.h>
 
-/* Points the lane's batch at `count` new tokens that follow its rows; their ids are in place. */
-static void place_rows(c2c_session *session, session_lane *lane, int64_t count) {
-    backend *b = session->backend;
-    decoder_batch *batch = &lane->batch;
-    const int32_t starts[2] = {0, (int32_t)count}, ranges_of[2] = {0, 1};
-    const cache_range range = {.row = 0, .count = (int32_t)(lane->used + count), .position = 0};
-    for (int64_t i = 0; i < count; i++)
-        session->tokens[i] = (int32_t)(lane->used + i);
-    batch->rows = count;
-    batch->sequences = 1;
-    /* The lane's rows lie in order of position, so a row's number is its position. */
-    backend_upload(b, batch->positions, session->tokens, (size_t)count * sizeof(int32_t));
-    backend_upload(b, batch->index, session->tokens, (size_t)count * sizeof(int32_t));
-    backend_upload(b, batch->q_start, starts, sizeof starts);
-    backend_upload(b, batch->range_start, ranges_of, sizeof ranges_of);
-    backend_upload(b, batch->ranges, &range, sizeof range);
-}
-
-/* Runs up to a chunk of tokens through the first `layers` layers of a lane's model. */
-static void run_chunk(c2c_session *session, session_lane *lane, const int32_t *ids, int64_t count,
-                      int layers, bool cache_only) {
-    backend_upload(session->backend, lane->batch.ids, ids, (size_t)count * sizeof *ids);
-    place_rows(session, lane, count);
-    decoder_forward(lane->model, &lane->scratch, &lane->cache, &lane->batch, layers, cache_only);
-    lane->used += count;
-}
-
-/* Keys and values of a section, without logits. */
-static void run_silent(c2c_session *session, session_lane *lane, const int32_t *ids, int64_t count,
-                       int layers) {
-    for (int64_t done = 0; done < count && layers > 0; done += session->chunk)
-        run_chunk(session, lane, ids + done, min_i64(session->chunk, count - done), layers, true);
-}
-
-/* The logits of row `row` of the last chunk. */
+/* The logits of row `row` of the receiver's last pass. */
 static void read_logits(c2c_session *session, int64_t row, float *host) {
-    const session_lane *lane = &session->receiver;
-    decoder_logits(lane->model, &session->receiver.scratch, session->logits, row, 1);
+    session_lane *lane = &session->receiver;
+    decoder_logits(lane->model, &lane->scratch, session->logits, row, 1);
     if (host)
         backend_download(session->backend, host, session->logits,
                          (size_t)lane->model->config.vocabulary * sizeof *host);
 }
 
-/* The last section: with `logits` those of every token, else those of the last one alone. */
-static void run_last(c2c_session *session, const int32_t *ids, int64_t count, float *logits) {
+/* Runs the next chunk of the response: by the receiver alone, or, with include_response, by the
+ * clean receiver and the sharers, whose fused keys and values the receiver then uses for these very
+ * tokens. Returns the number of tokens. */
+static int64_t run_response(c2c_session *session, const int32_t *ids, int64_t count) {
     session_lane *lane = &session->receiver;
-    const model_config *config = &lane->model->config;
+    int layers = lane->model->config.layers;
+    int64_t row = lane->used;
+    if (session->include_response) {
+        lane_run(&session->clean, ids, count, layers);
+        for (size_t s = 0; s < session->pair_count; s++)
+            lane_run(&session->sharers[s], ids, count, session->pairs[s].fuser->sharer_layers);
+    }
+    int64_t rows = lane_push(lane, ids, count);
+    if (session->include_response)
+        session_fuse_response(session, row, rows);
+    if (rows > 0)
+        decoder_forward(lane->model, &lane->scratch, &lane->cache, &lane->batch, layers,
+                        session->include_response ? DECODER_READ_ONLY : DECODER_OUTPUT);
+    return rows;
+}
+
+/* The last section: with `logits` those of every token, else those of its last token alone. */
+static void run_last(c2c_session *session, const int32_t *ids, int64_t count, float *logits) {
+    int64_t vocabulary = session->receiver.model->config.vocabulary;
+    int64_t last = count - 1;
+    while (ids[last] == C2C_PADDING)
+        last--;
     for (int64_t done = 0; done < count; done += session->chunk) {
         int64_t n = min_i64(session->chunk, count - done);
-        bool last = done + n == count;
-        run_chunk(session, lane, ids + done, n, config->layers, !last && !logits);
-        for (int64_t row = logits ? 0 : n - 1; row < n && (logits || last); row++)
-            read_logits(session, row, logits ? logits + (done + row) * config->vocabulary : NULL);
+        run_response(session, ids + done, n);
+        for (int64_t i = 0, row = 0; i < n; i++) {
+            if (ids[done + i] == C2C_PADDING)
+                continue;
+            if (logits || done + i == last)
+                read_logits(session, row, logits ? logits + (done + i) * vocabulary : NULL);
+            row++;
+        }
     }
     session->ready = true;
 }
@@ -69,30 +62,33 @@ static void run_last(c2c_session *session, const int32_t *ids, int64_t count, fl
 static void run_section(c2c_session *session, const c2c_plan *plan, const c2c_section *section,
                         int64_t start, bool sharers_needed) {
     session_lane *receiver = &session->receiver;
-    int64_t first_row = receiver->used;
-    run_silent(session, receiver, plan->ids + start, section->length,
-               receiver->model->config.layers);
-    for (size_t s = 0; s < session->pair_count && sharers_needed; s++) {
-        session_lane *sharer = &session->sharers[s];
-        const c2c_fuser *fuser = session->pairs[s].fuser;
-        const int32_t *ids = plan->sharer_ids ? plan->sharer_ids[s] : plan->ids;
-        int64_t sharer_row = sharer->used;
-        run_silent(session, sharer, ids + start, section->length, fuser->sharer_layers);
-        if (section->mask > 0 && section->mask >> s & 1)
-            fuser_apply(fuser, &session->fuse_scratches[s], &receiver->cache, first_row,
-                        &sharer->cache, sharer_row, section->length);
+    int64_t first = receiver->used, sharer_rows[C2C_MAX_SHARERS];
+    int layers = receiver->model->config.layers;
+    lane_run(receiver, plan->ids + start, section->length, layers);
+    if (session->include_response) {
+        /* The clean copy starts as what the receiver has before it is fused. */
+        session_lane *clean = &session->clean;
+        kv_cache_copy(&clean->cache, first, &receiver->cache, first, receiver->used - first);
+        lane_run(clean, plan->ids + start, section->length, 0);
     }
+    for (size_t s = 0; s < session->pair_count && sharers_needed; s++) {
+        sharer_rows[s] = session->sharers[s].used;
+        lane_run(&session->sharers[s], plan_sharer_ids(plan, s) + start, section->length,
+                 session->pairs[s].fuser->sharer_layers);
+    }
+    if (section->mask > 0)
+        session_fuse(session, first, sharer_rows, receiver->used - first, section->mask);
 }
 
 static void run_sections(c2c_session *session, const c2c_plan *plan, const c2c_section *sections,
                          size_t count, float *logits) {
-    size_t fused = 0; /* sections up to the last one that is fused */
+    size_t needed = session->include_response ? count : 0; /* sections that sharers read */
     for (size_t i = 0; i + 1 < count; i++)
-        if (sections[i].mask > 0)
-            fused = i + 1;
+        if (sections[i].mask > 0 && needed < i + 1)
+            needed = i + 1;
     int64_t start = 0;
     for (size_t i = 0; i + 1 < count; i++) {
-        run_section(session, plan, &sections[i], start, i < fused);
+        run_section(session, plan, &sections[i], start, i < needed);
         start += sections[i].length;
     }
     run_last(session, plan->ids + start, sections[count - 1].length, logits);
@@ -102,7 +98,7 @@ c2c_status session_prefill_logits(c2c_session *session, const c2c_plan *plan, fl
                                   c2c_error *error) {
     c2c_section *sections;
     size_t count;
-    if (session->receiver.used > 0)
+    if (session->receiver.position > 0)
         return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
                          "the session holds a conversation already: reset it first");
     if (plan->token_count > session->context)
@@ -110,8 +106,7 @@ c2c_status session_prefill_logits(c2c_session *session, const c2c_plan *plan, fl
                          "the prompt has %lld tokens, but the context holds %lld; shorten the "
                          "prompt or open the session with a larger context",
                          (long long)plan->token_count, (long long)session->context);
-    c2c_status status = plan_check(&sections, &count, plan, session->receiver.model, session->pairs,
-                                   session->pair_count, error);
+    c2c_status status = plan_check(&sections, &count, plan, session, error);
     if (status)
         return status;
     run_sections(session, plan, sections, count, logits);
@@ -124,12 +119,12 @@ c2c_status c2c_session_prefill(c2c_session *session, const c2c_plan *plan, c2c_e
 }
 
 c2c_status session_step(c2c_session *session, int32_t id, float *logits, c2c_error *error) {
-    session_lane *lane = &session->receiver;
-    if (lane->used >= session->context)
+    const session_lane *lane = &session->receiver;
+    if (lane->position >= session->context)
         return error_set(error, C2C_STATUS_CONTEXT_FULL, "the context of %lld tokens is full",
                          (long long)session->context);
     C2C_ASSERT(id >= 0 && id < lane->model->config.vocabulary);
-    run_chunk(session, lane, &id, 1, lane->model->config.layers, false);
+    run_response(session, &id, 1);
     read_logits(session, 0, logits);
     session->ready = true;
     return C2C_STATUS_OK;

@@ -8,29 +8,28 @@
 
 /* ---- How many rows ------------------------------------------------------------------------ */
 
-int64_t session_row_bytes(const c2c_model *receiver, const c2c_pair *pairs, size_t pair_count) {
-    int64_t bytes = model_cache_row_bytes(&receiver->config);
-    for (size_t s = 0; s < pair_count; s++)
-        bytes += model_cache_row_bytes(&pairs[s].sharer->config);
+int64_t session_row_bytes(const c2c_session *session) {
+    int64_t receiver = model_cache_row_bytes(&session->receiver.model->config);
+    int64_t bytes = session->include_response ? 2 * receiver : receiver;
+    for (size_t s = 0; s < session->pair_count; s++)
+        bytes += model_cache_row_bytes(&session->pairs[s].sharer->config);
     return bytes;
 }
 
 /* The model of the session that was made for the shortest context. */
-static const c2c_model *shortest_context(const c2c_model *receiver, const c2c_pair *pairs,
-                                         size_t pair_count) {
-    const c2c_model *shortest = receiver;
-    for (size_t s = 0; s < pair_count; s++)
-        if (pairs[s].sharer->config.context < shortest->config.context)
-            shortest = pairs[s].sharer;
+static const c2c_model *shortest_context(const c2c_session *session) {
+    const c2c_model *shortest = session->receiver.model;
+    for (size_t s = 0; s < session->pair_count; s++)
+        if (session->pairs[s].sharer->config.context < shortest->config.context)
+            shortest = session->pairs[s].sharer;
     return shortest;
 }
 
 /* Rows are committed as they are touched, so a large context costs nothing until it is used; but
  * what could never be used is refused now, not in the middle of an answer. */
 static c2c_status choose_context(c2c_session *session, int64_t asked, c2c_error *error) {
-    const c2c_model *receiver = session->receiver.model;
-    const c2c_model *shortest = shortest_context(receiver, session->pairs, session->pair_count);
-    int64_t row = session_row_bytes(receiver, session->pairs, session->pair_count);
+    const c2c_model *shortest = shortest_context(session);
+    int64_t row = session_row_bytes(session);
     int64_t available = system_memory_available();
     /* A tenth stays for activations and for everybody else. */
     int64_t fits = available < 0 ? INT64_MAX : (available - available / 10) / row;
@@ -49,32 +48,14 @@ static c2c_status choose_context(c2c_session *session, int64_t asked, c2c_error 
     return C2C_STATUS_OK;
 }
 
-/* ---- Lanes -------------------------------------------------------------------------------- */
-
-static c2c_status lane_init(session_lane *lane, const c2c_model *model, int64_t rows, int64_t chunk,
-                            c2c_error *error) {
-    *lane = (session_lane){.model = model};
-    c2c_status status;
-    if ((status = kv_cache_init(&lane->cache, model->backend, &model->config, rows, error)) ||
-        (status = decoder_scratch_init(&lane->scratch, model, chunk, error)))
-        return status;
-    return decoder_batch_init(&lane->batch, model->backend, chunk, 1, 1, error);
-}
-
-static void lane_deinit(session_lane *lane) {
-    kv_cache_deinit(&lane->cache);
-    decoder_scratch_deinit(&lane->scratch);
-    decoder_batch_deinit(&lane->batch);
-}
-
 /* ---- Opening ------------------------------------------------------------------------------ */
 
 static c2c_status check_pairs(const c2c_model *receiver, const c2c_pair *pairs, size_t pair_count,
                               c2c_error *error) {
-    if (pair_count > 1)
-        return error_set(error, C2C_STATUS_UNSUPPORTED,
-                         "%zu sharers: this version fuses one sharer; leave out %s", pair_count,
-                         pairs[1].sharer->folder);
+    if (pair_count > C2C_MAX_SHARERS)
+        return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                         "%zu sharers: a mask has room for at most %d", pair_count,
+                         C2C_MAX_SHARERS);
     for (size_t s = 0; s < pair_count; s++)
         if (pairs[s].fuser->receiver != receiver || pairs[s].fuser->sharer != pairs[s].sharer)
             return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
@@ -97,17 +78,25 @@ static c2c_status alloc_pairs(c2c_session *session, const c2c_pair *pairs, size_
     return C2C_STATUS_OK;
 }
 
-static c2c_status alloc_rows(c2c_session *session, c2c_error *error) {
-    const c2c_model *receiver = session->receiver.model;
-    void *logits, *next;
+static c2c_status alloc_sharer(c2c_session *session, size_t s, bool parallel, c2c_error *error) {
+    const c2c_pair *pair = &session->pairs[s];
     c2c_status status =
-        lane_init(&session->receiver, receiver, session->context, session->chunk, error);
-    for (size_t s = 0; s < session->pair_count && !status; s++) {
-        status = lane_init(&session->sharers[s], session->pairs[s].sharer, session->context,
-                           session->chunk, error);
-        if (!status)
-            status = fuse_scratch_init(&session->fuse_scratches[s], session->pairs[s].fuser, error);
-    }
+        lane_init(&session->sharers[s], pair->sharer, session->context, 0, session->chunk, error);
+    return status ? status
+                  : fuse_scratch_init(&session->fuse_scratches[s], pair->fuser, parallel, error);
+}
+
+static c2c_status alloc_lanes(c2c_session *session, c2c_error *error) {
+    const c2c_model *receiver = session->receiver.model;
+    bool parallel = session->fusion_mode == C2C_FUSION_PARALLEL && session->pair_count > 1;
+    /* Parallel fusion keeps a block of clean rows behind the others. */
+    c2c_status status = lane_init(&session->receiver, receiver, session->context,
+                                  parallel ? FUSE_BLOCK_ROWS : 0, session->chunk, error);
+    if (!status && session->include_response)
+        status = lane_init(&session->clean, receiver, session->context, 0, session->chunk, error);
+    for (size_t s = 0; s < session->pair_count && !status; s++)
+        status = alloc_sharer(session, s, parallel, error);
+    void *logits, *next;
     size_t logits_bytes = (size_t)receiver->config.vocabulary * sizeof(float);
     if (status || (status = backend_alloc(session->backend, &logits, logits_bytes, error)))
         return status;
@@ -115,10 +104,7 @@ static c2c_status alloc_rows(c2c_session *session, c2c_error *error) {
     if ((status = backend_alloc(session->backend, &next, sizeof(int32_t), error)))
         return status;
     session->next = next;
-    session->tokens = malloc((size_t)session->chunk * sizeof *session->tokens);
-    return session->tokens
-               ? C2C_STATUS_OK
-               : error_memory(error, (size_t)session->chunk * sizeof(int32_t), "a session");
+    return C2C_STATUS_OK;
 }
 
 c2c_status c2c_session_open(c2c_session **out, const c2c_model *receiver, const c2c_pair *pairs,
@@ -141,11 +127,13 @@ c2c_status c2c_session_open(c2c_session **out, const c2c_model *receiver, const 
         return error_memory(error, sizeof *session, "a session");
     session->backend = receiver->backend;
     session->receiver.model = receiver;
+    session->fusion_mode = options->fusion_mode;
+    session->include_response = options->include_response && pair_count > 0;
     if ((status = alloc_pairs(session, pairs, pair_count, error)) ||
         (status = choose_context(session, options->context, error)))
         goto failed;
     session->chunk = min_i64(options->chunk ? options->chunk : USUAL_CHUNK, session->context);
-    if ((status = alloc_rows(session, error)))
+    if ((status = alloc_lanes(session, error)))
         goto failed;
     *out = session;
     return C2C_STATUS_OK;
@@ -163,9 +151,9 @@ void c2c_session_close(c2c_session *session) {
         fuse_scratch_deinit(&session->fuse_scratches[s]);
     }
     lane_deinit(&session->receiver);
+    lane_deinit(&session->clean);
     backend_release(session->backend, session->logits);
     backend_release(session->backend, session->next);
-    free(session->tokens);
     free(session->pairs);
     free(session->sharers);
     free(session->fuse_scratches);
@@ -173,9 +161,10 @@ void c2c_session_close(c2c_session *session) {
 }
 
 void c2c_session_reset(c2c_session *session) {
-    session->receiver.used = 0;
+    lane_reset(&session->receiver);
+    lane_reset(&session->clean);
     for (size_t s = 0; s < session->pair_count; s++)
-        session->sharers[s].used = 0;
+        lane_reset(&session->sharers[s]);
     session->ready = false;
 }
 

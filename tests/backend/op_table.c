@@ -221,6 +221,19 @@ static void build_add(op_case *c, const op_sizes *s, test_random *r) {
     add_outputs(c, r, offsetof(add_args, y), s, y_stride, s->in_place ? b : NULL);
 }
 
+static void build_add_difference(op_case *c, const op_sizes *s, test_random *r) {
+    int64_t a_stride = s->features + s->padding, b_stride = s->features + 2 * s->padding;
+    c->args.add_difference = (add_difference_args){.groups = (int32_t)s->groups,
+                                                   .rows = s->rows,
+                                                   .features = s->features,
+                                                   .y_stride = s->features,
+                                                   .a_stride = a_stride,
+                                                   .b_stride = b_stride};
+    add_inputs(c, r, offsetof(add_difference_args, a), s, a_stride, false);
+    add_inputs(c, r, offsetof(add_difference_args, b), s, b_stride, false);
+    add_outputs(c, r, offsetof(add_difference_args, y), s, s->features, NULL);
+}
+
 static void build_gated(op_case *c, const op_sizes *s, test_random *r) {
     int64_t gate_stride = s->features + s->padding, up_stride = s->features + 2 * s->padding;
     float *gate = add_floats(c, r, s->rows, gate_stride, s->in_place);
@@ -484,6 +497,7 @@ const op_row op_rows[OP_COUNT] = {
                    build_linear},
     [OP_gelu] = {OP_gelu, 1e-6f, "f32 erf, a few roundings", build_gelu},
     [OP_add] = {OP_add, 0, "one sum", build_add},
+    [OP_add_difference] = {OP_add_difference, 0, "a difference and a sum", build_add_difference},
     [OP_gated] = {OP_gated, 1e-6f, "f32 e^x, a few roundings", build_gated},
     [OP_rope_table] = {OP_rope_table, 1e-6f, "cosf and sinf of the same f32 angle",
                        build_rope_table},

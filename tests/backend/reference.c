@@ -67,6 +67,14 @@ static void reference_add(const add_args *op) {
                     op->a[p][n * op->a_stride + i] + op->b[p][n * op->b_stride + i];
 }
 
+static void reference_add_difference(const add_difference_args *op) {
+    for (int64_t p = 0; p < op->groups; p++)
+        for (int64_t n = 0; n < op->rows; n++)
+            for (int64_t i = 0; i < op->features; i++)
+                op->y[p][n * op->y_stride + i] +=
+                    op->a[p][n * op->a_stride + i] - op->b[p][n * op->b_stride + i];
+}
+
 static double reference_activation(activation kind, double x) {
     if (kind == ACTIVATION_SILU)
         return x / (1 + exp(-x));

@@ -73,6 +73,19 @@ static void kernel_add(const void *args, int64_t group, int64_t begin, int64_t e
     }
 }
 
+static void kernel_add_difference(const void *args, int64_t group, int64_t begin, int64_t end) {
+    const add_difference_args *op = args;
+    for (int64_t n = begin; n < end; n++) {
+        const float *a = op->a[group] + n * op->a_stride, *b = op->b[group] + n * op->b_stride;
+        float *y = op->y[group] + n * op->y_stride;
+        for (int64_t i = 0; i < op->features; i += LANES) {
+            int64_t left = op->features - i;
+            vec difference = vec_load_some(a + i, left) - vec_load_some(b + i, left);
+            vec_store_some(y + i, vec_load_some(y + i, left) + difference, left);
+        }
+    }
+}
+
 /* Both activations are x / (1 + e^-t) with another t. */
 KERNEL_INLINE vec vec_activation(activation kind, vec x) {
     vec t = x;
@@ -197,8 +210,9 @@ static void kernel_argmax(const void *args, int64_t group, int64_t begin, int64_
 #define ROW_KERNELS                                                                                \
     {                                                                                              \
         [OP_embed] = kernel_embed, [OP_rmsnorm] = kernel_rmsnorm, [OP_gelu] = kernel_gelu,         \
-        [OP_add] = kernel_add, [OP_gated] = kernel_gated, [OP_rope_table] = kernel_rope_table,     \
-        [OP_rope] = kernel_rope, [OP_scatter_rows] = kernel_scatter_rows,                          \
-        [OP_gather_rows] = kernel_gather_rows, [OP_copy_rows] = kernel_copy_rows,                  \
-        [OP_fuse_mix] = kernel_fuse_mix, [OP_argmax] = kernel_argmax,                              \
+        [OP_add] = kernel_add, [OP_add_difference] = kernel_add_difference,                        \
+        [OP_gated] = kernel_gated, [OP_rope_table] = kernel_rope_table, [OP_rope] = kernel_rope,   \
+        [OP_scatter_rows] = kernel_scatter_rows, [OP_gather_rows] = kernel_gather_rows,            \
+        [OP_copy_rows] = kernel_copy_rows, [OP_fuse_mix] = kernel_fuse_mix,                        \
+        [OP_argmax] = kernel_argmax,                                                               \
     }

@@ -17,6 +17,9 @@ static row_grid grid_of(op_kind kind, const void *args) {
     case OP_rmsnorm: return (row_grid){A(rmsnorm)->groups, A(rmsnorm)->rows, A(rmsnorm)->features};
     case OP_gelu: return (row_grid){A(gelu)->groups, A(gelu)->rows, A(gelu)->features * 4};
     case OP_add: return (row_grid){A(add)->groups, A(add)->rows, A(add)->features};
+    case OP_add_difference:
+        return (row_grid){A(add_difference)->groups, A(add_difference)->rows,
+                          A(add_difference)->features};
     case OP_gated: return (row_grid){1, A(gated)->rows, A(gated)->features * 2};
     case OP_rope_table: return (row_grid){1, A(rope_table)->rows, A(rope_table)->half * 50};
     case OP_rope: return (row_grid){1, A(rope)->rows, A(rope)->heads * A(rope)->head_dim};
