@@ -1,25 +1,29 @@
-/* c2c_projector.c - C2CProjector (the paper's projector; docs/MATH.md has the formulas).
+/* c2c_projector.c - C2CProjector (the paper's projector; docs/MATH.md has the formulas), and
+ * AblationProjector, which is the same network with parts left out.
  *
  *     ffn(x) = x + W2 gelu(W1 rmsnorm(x))
  *     e   = ffn(in(concat(sharer, receiver)))        mlp1
- *     w   = sigmoid(scalar_head(ffn(e)))             scalar_mlp2, one weight per kv head
  *     p   = proj_out(ffn(... ffn(e)))                proj_mlp2, num_layers - 2 blocks
+ *     w   = sigmoid(scalar_head(ffn(e)))             scalar_mlp2, one weight per kv head
  *     out = receiver + w * p                         where the gate is open
- */
+ *
+ * Without scalars w = 1, without gates they are open, and without the receiver (pure C2C) it is
+ * left out of the input and of the sum. */
 #include "fuser/fuser.h"
 
-/* Slots in the order of slots(); the blocks of proj_mlp2 come last. */
+/* Slots in the order of list_slots; those of the scalars come last, after the blocks. */
 enum {
     IN_WEIGHT,
     IN_BIAS,
-    MLP1,                   /* norm, w1, w2 */
-    SCALAR_MLP2 = MLP1 + 3, /* norm, w1, w2 */
-    SCALAR_HEAD_WEIGHT = SCALAR_MLP2 + 3,
-    SCALAR_HEAD_BIAS,
-    PROJ_OUT_WEIGHT,
+    MLP1, /* norm, w1, w2 */
+    PROJ_OUT_WEIGHT = MLP1 + 3,
     PROJ_OUT_BIAS,
     PROJ_MLP2, /* norm, w1, w2 of each block */
 };
+
+static int scalar_mlp2_slot(const projector_spec *spec) {
+    return PROJ_MLP2 + 3 * (spec->num_layers - 2);
+}
 
 #define NORM_EPSILON 1e-6f
 #define MAX_BLOCKS   32
@@ -34,11 +38,17 @@ static int64_t receiver_features(const projector_spec *spec) {
 
 /* ---- What the files hold ------------------------------------------------------------------ */
 
+/* Columns of in.weight that read the receiver. */
+static int64_t receiver_inputs(const projector_spec *spec) {
+    return spec->use_receiver ? receiver_features(spec) : 0;
+}
+
 static c2c_status configure(projector_spec *spec, const json_value *args, const char *where,
                             c2c_error *error) {
     static const int64_t usual_size = 1024, usual_layers = 3;
     int64_t layers;
     c2c_status status;
+    spec->use_scalars = spec->use_gates = spec->use_receiver = true;
     if ((status = json_get_integer(args, "hidden_dim", &usual_size, 1, 1 << 20, &spec->hidden,
                                    where, error)) ||
         (status = json_get_integer(args, "intermediate_dim", &usual_size, 1, 1 << 20,
@@ -47,6 +57,27 @@ static c2c_status configure(projector_spec *spec, const json_value *args, const 
                                    where, error)))
         return status;
     spec->num_layers = (int)layers;
+    return C2C_STATUS_OK;
+}
+
+/* Level 1 leaves out the scalars, 2 the gates too, 3 the receiver too; 4 the gates alone. The
+ * single switches count at level 0. */
+static c2c_status configure_ablation(projector_spec *spec, const json_value *args,
+                                     const char *where, c2c_error *error) {
+    static const int64_t none = 0;
+    static const bool yes = true;
+    int64_t level;
+    bool scalars, gates, receiver;
+    c2c_status status;
+    if ((status = configure(spec, args, where, error)) ||
+        (status = json_get_integer(args, "ablation_level", &none, 0, 4, &level, where, error)) ||
+        (status = json_get_bool(args, "use_scalar_weights", &yes, &scalars, where, error)) ||
+        (status = json_get_bool(args, "use_gates", &yes, &gates, where, error)) ||
+        (status = json_get_bool(args, "use_target", &yes, &receiver, where, error)))
+        return status;
+    spec->use_scalars = level == 0 ? scalars : level == 4;
+    spec->use_gates = level == 0 ? gates : level == 1;
+    spec->use_receiver = level == 0 ? receiver : level != 3;
     return C2C_STATUS_OK;
 }
 
@@ -59,16 +90,18 @@ static void block_slots(projector_slots *slots, const char *name, int block, int
 
 static void list_slots(const projector_spec *spec, projector_slots *slots) {
     int64_t h = spec->hidden, features = receiver_features(spec);
-    projector_slot_add(slots, h, sharer_features(spec) + features, "in.weight");
+    projector_slot_add(slots, h, sharer_features(spec) + receiver_inputs(spec), "in.weight");
     projector_slot_add(slots, h, 0, "in.bias");
     block_slots(slots, "mlp1", 0, h, spec->intermediate);
-    block_slots(slots, "scalar_mlp2", 0, h, h);
-    projector_slot_add(slots, spec->receiver_heads, h, "scalar_head.weight");
-    projector_slot_add(slots, spec->receiver_heads, 0, "scalar_head.bias");
     projector_slot_add(slots, features, h, "proj_out.weight");
     projector_slot_add(slots, features, 0, "proj_out.bias");
     for (int i = 0; i < spec->num_layers - 2; i++)
         block_slots(slots, "proj_mlp2", i, h, spec->intermediate);
+    if (!spec->use_scalars)
+        return;
+    block_slots(slots, "scalar_mlp2", 0, h, h);
+    projector_slot_add(slots, spec->receiver_heads, h, "scalar_head.weight");
+    projector_slot_add(slots, spec->receiver_heads, 0, "scalar_head.bias");
 }
 
 /* ---- The computation ---------------------------------------------------------------------- */
@@ -117,10 +150,11 @@ static void linear(const forward_state *s, float *const *y, const float *const *
                                                .w_stride = in});
 }
 
-/* e = in(concat(sharer, receiver)): two products with the two parts of each row of W. */
+/* e = in(concat(sharer, receiver)): two products with the two parts of each row of W, or the first
+ * alone. */
 static void input_linear(const forward_state *s) {
     const projector_stack *stack = s->stack;
-    int64_t sharer = sharer_features(&stack->spec), receiver = receiver_features(&stack->spec);
+    int64_t sharer = sharer_features(&stack->spec), receiver = receiver_inputs(&stack->spec);
     linear_args args = {.y = s->e,
                         .x = s->call->sharer,
                         .w = stack->tables[IN_WEIGHT],
@@ -136,6 +170,8 @@ static void input_linear(const forward_state *s) {
                         .x_stride = sharer,
                         .w_stride = sharer + receiver};
     op_linear(s->call->backend, &args);
+    if (receiver == 0)
+        return;
     const void **right = s->call->tables + (int64_t)5 * stack->groups;
     size_t skip = (size_t)sharer * dtype_size(args.w_type);
     for (int32_t p = 0; p < stack->groups; p++)
@@ -203,30 +239,40 @@ static void forward(const projector_stack *stack, const projector_call *call) {
     const float *const *e = (const float *const *)s.e;
     input_linear(&s);
     feed_forward(&s, s.e, e, MLP1, spec->intermediate);
-    feed_forward(&s, s.t, e, SCALAR_MLP2, h);
-    linear(&s, s.scalars, (const float *const *)s.t, SCALAR_HEAD_WEIGHT, true, h,
-           spec->receiver_heads);
+    if (spec->use_scalars) {
+        int slot = scalar_mlp2_slot(spec);
+        feed_forward(&s, s.t, e, slot, h);
+        linear(&s, s.scalars, (const float *const *)s.t, slot + 3, true, h, spec->receiver_heads);
+    }
     for (int i = 0; i < spec->num_layers - 2; i++)
         feed_forward(&s, s.e, e, PROJ_MLP2 + 3 * i, spec->intermediate);
     linear(&s, s.projected, e, PROJ_OUT_WEIGHT, true, h, features);
-    op_fuse_mix(call->backend, &(fuse_mix_args){.y = call->out,
-                                                .receiver = call->receiver,
-                                                .x = (const float *const *)s.projected,
-                                                .w = (const float *const *)s.scalars,
-                                                .groups = groups,
-                                                .rows = call->rows,
-                                                .kv_heads = spec->receiver_heads,
-                                                .head_dim = spec->receiver_dim,
-                                                .y_stride = features,
-                                                .receiver_stride = features,
-                                                .x_stride = features,
-                                                .w_stride = spec->receiver_heads});
+    op_fuse_mix(call->backend,
+                &(fuse_mix_args){.y = call->out,
+                                 .receiver = spec->use_receiver ? call->receiver : NULL,
+                                 .x = (const float *const *)s.projected,
+                                 .w = spec->use_scalars ? (const float *const *)s.scalars : NULL,
+                                 .groups = groups,
+                                 .rows = call->rows,
+                                 .kv_heads = spec->receiver_heads,
+                                 .head_dim = spec->receiver_dim,
+                                 .y_stride = features,
+                                 .receiver_stride = features,
+                                 .x_stride = features,
+                                 .w_stride = spec->receiver_heads});
 }
 
 const projector_kind c2c_projector_kind = {
     .name = "C2CProjector",
-    .gated = true,
     .configure = configure,
+    .slots = list_slots,
+    .scratch = scratch_floats,
+    .forward = forward,
+};
+
+const projector_kind ablation_projector_kind = {
+    .name = "AblationProjector",
+    .configure = configure_ablation,
     .slots = list_slots,
     .scratch = scratch_floats,
     .forward = forward,

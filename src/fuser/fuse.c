@@ -38,6 +38,10 @@ c2c_status fuse_scratch_init(fuse_scratch *scratch, const c2c_fuser *fuser, bool
     if ((status = backend_alloc(fuser->backend, &memory, floats * sizeof(float), error)))
         goto failed;
     scratch->memory = memory;
+    if ((status = backend_alloc(fuser->backend, &memory, FUSE_BLOCK_ROWS * features * sizeof(float),
+                                error)))
+        goto failed;
+    scratch->zeros = memory;
     if (!accumulate)
         return status;
     status = backend_alloc(fuser->backend, &memory,
@@ -55,6 +59,7 @@ void fuse_scratch_deinit(fuse_scratch *scratch) {
     if (scratch->backend) {
         backend_release(scratch->backend, scratch->memory);
         backend_release(scratch->backend, scratch->results);
+        backend_release(scratch->backend, scratch->zeros);
     }
     free(scratch->tables);
     *scratch = (fuse_scratch){0};
@@ -111,6 +116,20 @@ static void add_difference(const projector_stack *stack, const fuse_tables *t, b
                                                 .b_stride = features});
 }
 
+static void write_zeros(const projector_stack *stack, const projector_call *call,
+                        const float *zeros, int64_t features) {
+    const void **from = call->tables;
+    for (int32_t p = 0; p < stack->groups; p++)
+        from[p] = zeros;
+    op_copy_rows(call->backend, &(copy_rows_args){.y = call->out,
+                                                  .x = (const float *const *)from,
+                                                  .groups = stack->groups,
+                                                  .rows = call->rows,
+                                                  .features = features,
+                                                  .y_stride = features,
+                                                  .x_stride = features});
+}
+
 static void run_block(const c2c_fuser *fuser, const projector_stack *stack, fuse_scratch *scratch,
                       const fuse_rows *rows, int64_t done, bool accumulate) {
     int64_t count = min_i64(FUSE_BLOCK_ROWS, rows->count - done);
@@ -125,7 +144,10 @@ static void run_block(const c2c_fuser *fuser, const projector_stack *stack, fuse
         .scratch = scratch->memory,
         .tables = t.rest,
     };
-    stack->spec.kind->forward(stack, &call);
+    if (stack->closed)
+        write_zeros(stack, &call, scratch->zeros, rows->out->features);
+    else
+        stack->spec.kind->forward(stack, &call);
     if (accumulate)
         add_difference(stack, &t, fuser->backend, count, rows->out->features);
 }

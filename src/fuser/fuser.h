@@ -19,6 +19,9 @@ typedef struct projector_spec {
     int receiver_heads, receiver_dim;
     int64_t hidden, intermediate;
     int num_layers;
+    bool use_scalars;  /* a weight per kv head and token */
+    bool use_gates;    /* each branch has a scalar "<branch>_gate_logit" */
+    bool use_receiver; /* reads the receiver's rows and adds to them; else replaces them */
 } projector_spec;
 
 #define PROJECTOR_MAX_SLOTS 128
@@ -39,6 +42,7 @@ typedef struct projector_slots {
  * network is one branch of one mapped receiver layer. */
 typedef struct projector_stack {
     projector_spec spec;
+    bool closed;    /* gates are closed and the receiver does not count: the result is zero */
     int32_t groups; /* P */
     int slot_count;
     int *layers;        /* [P] receiver layer */
@@ -66,7 +70,6 @@ typedef struct projector_call {
 /* A kind is one file and one line in the table of projector.c. */
 struct projector_kind {
     const char *name; /* "class" in projector_<i>.json, "type" in recipes */
-    bool gated;       /* each branch has a scalar "<branch>_gate_logit"; closed ones never run */
     /* Reads the kind's own keys of init_args into spec; heads and dims are there already. */
     c2c_status (*configure)(projector_spec *spec, const json_value *init_args, const char *where,
                             c2c_error *error);
@@ -78,7 +81,7 @@ struct projector_kind {
     void (*forward)(const projector_stack *stack, const projector_call *call);
 };
 
-extern const projector_kind c2c_projector_kind; /* c2c_projector.c */
+extern const projector_kind c2c_projector_kind, ablation_projector_kind; /* c2c_projector.c */
 
 /* Appends a slot of rank 1 ([rows], columns 0) or 2; `name` is a printf format. */
 void projector_slot_add(projector_slots *slots, int64_t rows, int64_t columns, const char *name,
@@ -91,7 +94,7 @@ typedef struct projector {
     int slot_count;
     dtype types[PROJECTOR_MAX_SLOTS];   /* the same in both branches */
     const void **weights[BRANCH_COUNT]; /* [slot_count] backend memory */
-    float gate_logits[BRANCH_COUNT];    /* > 0: open; 1 where there are no gates */
+    float gate_logits[BRANCH_COUNT];    /* > 0: open; 1 without gates */
     int64_t parameters, weight_bytes;
 } projector;
 
@@ -138,7 +141,7 @@ struct c2c_fuser {
  * c2c_fuser_open. */
 c2c_status fuser_open_files(c2c_fuser **fuser, backend *b, const char *folder, c2c_error *error);
 
-/* Sorts the open branches of the mapped layers into stacks of equal networks (stack.c). */
+/* Sorts the branches of the mapped layers that write anything into stacks of equal networks. */
 c2c_status fuser_stacks_build(c2c_fuser *fuser, c2c_error *error);
 void fuser_stacks_free(c2c_fuser *fuser);
 
@@ -152,6 +155,7 @@ typedef struct fuse_scratch {
     backend *backend;
     float *memory;       /* backend memory for one grouped call */
     float *results;      /* [largest P][block rows][features] for fuser_accumulate, or NULL */
+    float *zeros;        /* [block rows][features] */
     const void **tables; /* host memory: (PROJECTOR_TABLES + 4) * largest P pointers */
 } fuse_scratch;
 

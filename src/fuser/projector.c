@@ -6,6 +6,7 @@
 
 static const projector_kind *const kinds[] = {
     &c2c_projector_kind,
+    &ablation_projector_kind,
 };
 
 static c2c_status find_kind(const projector_kind **kind, const char *name, const char *where,
@@ -107,7 +108,7 @@ static c2c_status bind_slot(projector *p, backend *b, const projector_slot *slot
 static c2c_status bind_gate(projector *p, branch which, c2c_error *error) {
     char name[32], shape[TENSOR_SHAPE_TEXT];
     p->gate_logits[which] = 1;
-    if (!p->spec.kind->gated)
+    if (!p->spec.use_gates)
         return C2C_STATUS_OK;
     snprintf(name, sizeof name, "%s_gate_logit", branch_names[which]);
     const char *path = tensor_file_path(p->tensors);
@@ -129,13 +130,13 @@ static c2c_status refuse_strangers(const projector *p, const projector_slots *sl
                                    c2c_error *error) {
     for (size_t i = 0; i < tensor_file_count(p->tensors); i++) {
         const char *name = tensor_file_at(p->tensors, i)->name;
-        bool known = p->spec.kind->gated && strcmp(name, "gate_temperature") == 0;
+        bool known = p->spec.use_gates && strcmp(name, "gate_temperature") == 0;
         for (int which = 0; which < BRANCH_COUNT && !known; which++) {
             size_t prefix = strlen(branch_names[which]);
             if (strncmp(name, branch_names[which], prefix) != 0 || name[prefix] != '_')
                 continue;
             const char *rest = name + prefix + 1;
-            known = p->spec.kind->gated && strcmp(rest, "gate_logit") == 0;
+            known = p->spec.use_gates && strcmp(rest, "gate_logit") == 0;
             for (int s = 0; s < slots->count && !known; s++)
                 known = strcmp(rest, slots->items[s].name) == 0;
         }

@@ -1,5 +1,5 @@
-/* stack.c - sorts a fuser's open branches into stacks of equal networks, so that each stack runs
- * as one grouped call. */
+/* stack.c - sorts a fuser's branches into stacks of equal networks, so that each stack runs as one
+ * grouped call. */
 #include "fuser/fuser.h"
 
 #include <stdlib.h>
@@ -8,13 +8,15 @@ static bool specs_equal(const projector_spec *a, const projector_spec *b) {
     return a->kind == b->kind && a->sharer_heads == b->sharer_heads &&
            a->sharer_dim == b->sharer_dim && a->receiver_heads == b->receiver_heads &&
            a->receiver_dim == b->receiver_dim && a->hidden == b->hidden &&
-           a->intermediate == b->intermediate && a->num_layers == b->num_layers;
+           a->intermediate == b->intermediate && a->num_layers == b->num_layers &&
+           a->use_scalars == b->use_scalars && a->use_gates == b->use_gates &&
+           a->use_receiver == b->use_receiver;
 }
 
-static projector_stack *find_stack(c2c_fuser *fuser, const projector *p) {
+static projector_stack *find_stack(c2c_fuser *fuser, const projector *p, bool closed) {
     for (int i = 0; i < fuser->stack_count; i++) {
         projector_stack *stack = &fuser->stacks[i];
-        if (specs_equal(&stack->spec, &p->spec) &&
+        if (stack->closed == closed && specs_equal(&stack->spec, &p->spec) &&
             memcmp(stack->types, p->types, sizeof stack->types) == 0)
             return stack;
     }
@@ -22,11 +24,11 @@ static projector_stack *find_stack(c2c_fuser *fuser, const projector *p) {
 }
 
 /* A stack with room for every branch of the fuser. */
-static c2c_status new_stack(c2c_fuser *fuser, const projector *p, projector_stack **out,
-                            c2c_error *error) {
+static c2c_status new_stack(c2c_fuser *fuser, const projector *p, bool closed,
+                            projector_stack **out, c2c_error *error) {
     size_t room = (size_t)fuser->map.layers * BRANCH_COUNT;
     projector_stack *stack = &fuser->stacks[fuser->stack_count++];
-    *stack = (projector_stack){.spec = p->spec, .slot_count = p->slot_count};
+    *stack = (projector_stack){.spec = p->spec, .closed = closed, .slot_count = p->slot_count};
     memcpy(stack->types, p->types, sizeof stack->types);
     stack->layers = calloc(room, sizeof *stack->layers);
     stack->sharer_layers = calloc(room, sizeof *stack->sharer_layers);
@@ -50,27 +52,34 @@ static void push_network(projector_stack *stack, const projector *p, int layer, 
         stack->tables[i][at] = p->weights[which][i];
 }
 
+/* A closed branch adds nothing to the receiver's rows, so it has no network, unless it does not
+ * start from them: then they become zero. */
+static c2c_status place_branch(c2c_fuser *fuser, int layer, branch which, c2c_error *error) {
+    const layer_link *link = &fuser->map.links[layer];
+    const projector *p = &fuser->projectors[link->projector];
+    bool closed = !(p->gate_logits[which] > 0);
+    if (closed && p->spec.use_receiver)
+        return C2C_STATUS_OK;
+    projector_stack *stack = find_stack(fuser, p, closed);
+    c2c_status status = C2C_STATUS_OK;
+    if (!stack)
+        status = new_stack(fuser, p, closed, &stack, error);
+    if (!status)
+        push_network(stack, p, layer, link->sharer_layer, which);
+    return status;
+}
+
 c2c_status fuser_stacks_build(c2c_fuser *fuser, c2c_error *error) {
-    size_t most = (size_t)fuser->projector_count;
+    size_t most = (size_t)fuser->projector_count * 2;
     fuser->stacks = calloc(most, sizeof *fuser->stacks);
     if (!fuser->stacks)
         return error_memory(error, most * sizeof *fuser->stacks, "a fuser's tables");
-    for (int t = 0; t < fuser->map.layers; t++) {
-        const layer_link *link = &fuser->map.links[t];
-        if (link->sharer_layer < 0)
-            continue;
-        const projector *p = &fuser->projectors[link->projector];
-        for (int which = 0; which < BRANCH_COUNT; which++) {
-            if (!(p->gate_logits[which] > 0))
-                continue;
-            projector_stack *stack = find_stack(fuser, p);
-            c2c_status status = C2C_STATUS_OK;
-            if (!stack && (status = new_stack(fuser, p, &stack, error)))
-                return status;
-            push_network(stack, p, t, link->sharer_layer, which);
-        }
-    }
-    return C2C_STATUS_OK;
+    c2c_status status = C2C_STATUS_OK;
+    for (int t = 0; t < fuser->map.layers && !status; t++)
+        for (int which = 0; which < BRANCH_COUNT && !status; which++)
+            if (fuser->map.links[t].sharer_layer >= 0)
+                status = place_branch(fuser, t, which, error);
+    return status;
 }
 
 void fuser_stacks_free(c2c_fuser *fuser) {
