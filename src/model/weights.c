@@ -170,7 +170,7 @@ c2c_status model_weights_bind(c2c_model *model, c2c_error *error) {
 
 /* Gemma's norms lie in norm_memory. */
 static void release_norm(const c2c_model *model, weight w) {
-    if (!model->config.family->gemma)
+    if (!model->norm_memory)
         backend_release_import(model->backend, w.data);
 }
 

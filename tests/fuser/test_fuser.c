@@ -267,8 +267,11 @@ static void test_models_that_do_not_fit(void **state) {
                  C2C_STATUS_MISMATCH, "made for a receiver", "2 kv heads of dimension 32",
                  "tiny-qwen2");
     assert_fails(c2c_fuser_open(&fuser, f->receiver, f->receiver, FUSER, &test_error),
-                 C2C_STATUS_MISMATCH, "sharer layer 4", "layers 0 to 3");
+                 C2C_STATUS_MISMATCH, "made for a sharer", "dimension 8", "tiny-qwen3");
     char *folder = copy_fuser();
+    write_text(folder, "projector_config.json", "{\"0\": {\"1\": {\"2\": [[6, 0], [0, 3]]}}}");
+    assert_fails(open_fuser(f, folder), C2C_STATUS_MISMATCH, "sharer layer 6", "tiny-qwen2",
+                 "layers 0 to 5");
     write_text(folder, "projector_config.json", "{\"0\": {\"1\": {\"4\": [[0, 0], [0, 3]]}}}");
     assert_fails(open_fuser(f, folder), C2C_STATUS_MISMATCH, "receiver layer 4", "tiny-qwen3",
                  "layers 0 to 3");

@@ -218,9 +218,17 @@ static void test_plans_that_cannot_be_run(void **state) {
     ids[3] = 576;
     assert_fails(c2c_session_prefill(session, &plan, &test_error), C2C_STATUS_INVALID_ARGUMENT,
                  "prompt token 3", "id 576", "vocabulary of 576", "tiny-qwen3");
-    ids[3] = -1;
+    ids[3] = -2;
     assert_fails(c2c_session_prefill(session, &plan, &test_error), C2C_STATUS_INVALID_ARGUMENT,
-                 "id -1");
+                 "id -2");
+    ids[3] = C2C_PADDING;
+    assert_fails(c2c_session_prefill(session, &plan, &test_error), C2C_STATUS_INVALID_ARGUMENT,
+                 "positions 0 to 8", "mask 1", "padding");
+    ids[3] = 0;
+    ids[9] = C2C_PADDING;
+    assert_fails(c2c_session_prefill(session, &plan, &test_error), C2C_STATUS_INVALID_ARGUMENT,
+                 "last section", "padding");
+    ids[9] = 0;
     ids[3] = 0;
     plan.token_count = 0;
     assert_fails(c2c_session_prefill(session, &plan, &test_error), C2C_STATUS_INVALID_ARGUMENT,
@@ -264,11 +272,133 @@ static void test_contexts_that_do_not_fit(void **state) {
     options.context = INT64_C(1) << 40;
     assert_fails(c2c_session_open(&session, p.receiver, NULL, 0, &options, &test_error),
                  C2C_STATUS_OUT_OF_MEMORY, "GiB", "tokens fit");
-    const c2c_pair pairs[2] = {{p.sharer, p.fuser}, {p.sharer, p.fuser}};
-    assert_fails(c2c_session_open(&session, p.receiver, pairs, 2, NULL, &test_error),
-                 C2C_STATUS_UNSUPPORTED, "2 sharers");
+    c2c_pair pairs[C2C_MAX_SHARERS + 1];
+    for (int i = 0; i <= C2C_MAX_SHARERS; i++)
+        pairs[i] = (c2c_pair){p.sharer, p.fuser};
+    assert_fails(c2c_session_open(&session, p.receiver, pairs, C2C_MAX_SHARERS + 1, NULL,
+                                  &test_error),
+                 C2C_STATUS_INVALID_ARGUMENT, "32 sharers", "at most 31");
     assert_fails(c2c_session_open(&session, p.sharer, pairs, 1, NULL, &test_error),
                  C2C_STATUS_INVALID_ARGUMENT, "other models");
+    close_pair(&p);
+}
+
+/* ---- Several sharers, padding, the fused response ----------------------------------------- */
+
+static c2c_session *open_with(const pair *p, size_t pair_count,
+                              const c2c_session_options *options) {
+    const c2c_pair pairs[2] = {{p->sharer, p->fuser}, {p->sharer, p->fuser}};
+    c2c_session *session;
+    assert_ok(c2c_session_open(&session, p->receiver, pairs, pair_count, options, &test_error));
+    return session;
+}
+
+/* The same sharer twice: in parallel its difference counts twice, in sequence the second reads what
+ * the first left, and one selected sharer is one sharer in both modes. */
+static void test_two_sharers(void **state) {
+    (void)state;
+    pair p = open_cpu_pair(1);
+    c2c_session *one = open_session(&p, 1, 16);
+    const c2c_section first[] = {{40, 1}, {1, -1}}, both[] = {{40, 3}, {1, -1}};
+    run single = run_plan(one, first, 2), results[2];
+    c2c_session_reset(one);
+    const c2c_section none[] = {{40, -1}, {1, -1}};
+    run clean = run_plan(one, none, 2);
+    for (int mode = 0; mode < 2; mode++) {
+        const c2c_session_options options = {.context = 100,
+                                             .chunk = 16,
+                                             .fusion_mode = (c2c_fusion_mode)mode};
+        c2c_session *two = open_with(&p, 2, &options);
+        run got = run_plan(two, first, 2);
+        assert_same_bits(&single, &got);
+        free_run(&got);
+        c2c_session_reset(two);
+        results[mode] = run_plan(two, both, 2);
+        c2c_session_close(two);
+    }
+    assert_memory_not_equal(results[0].keys, results[1].keys, single.cache_bytes);
+    /* Row 0 of the cache: K0 + 2 (K' - K0), in f32. */
+    for (int i = 0; i < 64; i++) {
+        float expected = clean.keys[i] + 2 * (single.keys[i] - clean.keys[i]);
+        assert_true(fabsf(results[1].keys[i] - expected) <= 1e-5f * fmaxf(1, fabsf(expected)));
+    }
+    free_run(&single);
+    free_run(&clean);
+    free_run(&results[0]);
+    free_run(&results[1]);
+    c2c_session_close(one);
+    close_pair(&p);
+}
+
+/* Padding takes positions, not rows: one at the end of a section moves later tokens by one, and
+ * what a model does not have it does not see. */
+static void test_padding_is_a_position_without_a_row(void **state) {
+    (void)state;
+    pair p = open_cpu_pair(1);
+    int32_t ids[PROMPT + 2], sharer_ids[PROMPT + 2];
+    fill_prompt(ids);
+    memmove(ids + 12, ids + 10, (PROMPT - 10) * sizeof *ids);
+    memcpy(sharer_ids, ids, sizeof ids);
+    ids[10] = ids[11] = C2C_PADDING;
+    sharer_ids[10] = sharer_ids[11] = 5;
+    const int32_t *rows[] = {sharer_ids};
+    const c2c_section sections[] = {{12, -1}, {30, 1}, {1, -1}};
+    const c2c_plan plan = {.ids = ids,
+                           .sharer_ids = rows,
+                           .token_count = PROMPT + 2,
+                           .sections = sections,
+                           .section_count = 3};
+    float logits[2][576];
+    for (int i = 0; i < 2; i++) {
+        c2c_session *session = open_session(&p, 1, i ? 5 : 64);
+        assert_ok(session_prefill_logits(session, &plan, logits[i], &test_error));
+        assert_int_equal(session->receiver.used, PROMPT);
+        assert_int_equal(session->receiver.position, PROMPT + 2);
+        assert_int_equal(session->receiver.range_count, 2);
+        assert_int_equal(session->receiver.ranges[1].position, 12);
+        assert_int_equal(session->sharers[0].used, PROMPT + 1); /* the last token is not needed */
+        c2c_generation done;
+        assert_ok(c2c_session_generate(session, 5, NULL, NULL, &done, &test_error));
+        assert_true(done.new_tokens > 0);
+        c2c_session_close(session);
+    }
+    assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
+    close_pair(&p);
+}
+
+/* With all gates closed the fused response is the receiver's own; with open ones it is not; and
+ * chunks change nothing. */
+static void test_include_response(void **state) {
+    (void)state;
+    pair p = open_cpu_pair(1);
+    const c2c_section sections[] = {{30, 1}, {11, -1}};
+    c2c_session_options options = {.context = 100, .chunk = 4, .include_response = true};
+    c2c_session *session = open_with(&p, 1, &options), *plain = open_session(&p, 1, 16);
+    run fused = run_plan(session, sections, 2), without = run_plan(plain, sections, 2);
+    assert_memory_not_equal(fused.logits, without.logits, fused.logits_bytes);
+    c2c_session_close(session);
+    options.chunk = 32;
+    session = open_with(&p, 1, &options);
+    run again = run_plan(session, sections, 2);
+    assert_same_bits(&fused, &again);
+    c2c_session_close(session);
+    c2c_session_close(plain);
+    fuser_stacks_free(p.fuser);
+    for (int i = 0; i < p.fuser->projector_count; i++)
+        p.fuser->projectors[i].gate_logits[0] = p.fuser->projectors[i].gate_logits[1] = -1;
+    assert_ok(fuser_stacks_build(p.fuser, &test_error));
+    session = open_with(&p, 1, &options);
+    plain = open_session(&p, 0, 16);
+    const c2c_section unfused[] = {{30, -1}, {11, -1}};
+    run closed = run_plan(session, sections, 2), alone = run_plan(plain, unfused, 2);
+    assert_same_bits(&closed, &alone);
+    free_run(&fused);
+    free_run(&without);
+    free_run(&again);
+    free_run(&closed);
+    free_run(&alone);
+    c2c_session_close(session);
+    c2c_session_close(plain);
     close_pair(&p);
 }
 
@@ -276,22 +406,23 @@ static void test_contexts_that_do_not_fit(void **state) {
 
 #if !defined(__SANITIZE_ADDRESS__)
 #define COUNTS_ALLOCATIONS 1
-static bool counting;
-static int allocations;
+/* Volatile: the compiler believes that malloc reads and writes none of our variables. */
+static volatile bool counting;
+static volatile int allocations;
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *memory, size_t size);
 
-void *malloc(size_t size) {
+C2C_API void *malloc(size_t size) {
     allocations += counting;
     return __libc_malloc(size);
 }
-void *calloc(size_t count, size_t size) {
+C2C_API void *calloc(size_t count, size_t size) {
     allocations += counting;
     return __libc_calloc(count, size);
 }
-void *realloc(void *memory, size_t size) {
+C2C_API void *realloc(void *memory, size_t size) {
     allocations += counting;
     return __libc_realloc(memory, size);
 }
@@ -322,10 +453,10 @@ static void test_a_token_allocates_nothing(void **state) {
     assert_int_equal(status, C2C_STATUS_OK);
     assert_int_equal(tokens, 40);
     assert_int_equal(allocations, 0);
-    free(malloc(1)); /* the counter works */
-    counting = true;
-    free(malloc(1));
+    counting = true; /* the counter works */
+    void *volatile memory = malloc(1);
     counting = false;
+    free(memory);
     assert_int_equal(allocations, 1);
     c2c_session_close(session);
     close_pair(&p);
@@ -344,6 +475,9 @@ int main(void) {
         cmocka_unit_test(test_plans_that_cannot_be_run),
         cmocka_unit_test(test_generation_ends_with_the_context),
         cmocka_unit_test(test_contexts_that_do_not_fit),
+        cmocka_unit_test(test_two_sharers),
+        cmocka_unit_test(test_padding_is_a_position_without_a_row),
+        cmocka_unit_test(test_include_response),
         cmocka_unit_test(test_a_token_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
