@@ -1,0 +1,11 @@
+/* compare.h - inside the app: run's --compare. */
+#ifndef C2C_APP_COMPARE_H
+#define C2C_APP_COMPARE_H
+
+#include "app/app.h"
+
+/* Answers the question four ways and prints them. q->background is the prompt with {question} in
+ * it, which stands for the last user message. */
+c2c_status compare_answers(pair *p, const question *q, bool json, c2c_error *error);
+
+#endif

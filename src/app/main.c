@@ -1,0 +1,136 @@
+/* main.c - the verb table, and what is the same for all verbs: usage, help, version. */
+#include "app/app.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+static int help_run(const verb *v, int argc, char *const *argv);
+static int version_run(const verb *v, int argc, char *const *argv);
+
+static const verb help_verb = {
+    .name = "help", .usage = "[VERB]", .summary = "what the verbs do", .run = help_run};
+static const verb version_verb = {
+    .name = "version", .usage = "", .summary = "print the version", .run = version_run};
+
+static const verb *const verbs[] = {&run_verb,  &demo_verb,    &inspect_verb,
+                                    &help_verb, &version_verb, NULL};
+
+static const verb *verb_find(const char *name) {
+    for (size_t i = 0; verbs[i]; i++)
+        if (strcmp(verbs[i]->name, name) == 0)
+            return verbs[i];
+    return NULL;
+}
+
+static void append_usage(const verb *v, buffer *out) {
+    buffer_printf(out, "usage: c2c %s%s%s\n", v->name, *v->usage ? " " : "", v->usage);
+}
+
+/* Prints a help text on standard output. */
+static int print_text(buffer *text) {
+    c2c_error error;
+    c2c_status status = output_buffer(text, &error);
+    buffer_free(text);
+    return status ? app_failed(&error) : APP_OK;
+}
+
+int verb_wrong_usage(const verb *v, const char *format, ...) {
+    buffer text = {0};
+    c2c_error what; /* for its cleaning of what the user typed */
+    va_list arguments;
+    va_start(arguments, format);
+    char line[sizeof what.message];
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    error_set(&what, C2C_STATUS_INVALID_ARGUMENT, "%s", line);
+    app_message("%s: %s", v->name, what.message);
+    append_usage(v, &text);
+    fprintf(stderr, "%sTry \"c2c %s --help\".\n", text.data ? text.data : "", v->name);
+    buffer_free(&text);
+    return APP_USAGE;
+}
+
+bool verb_options(const verb *v, const option_set *set, int argc, char *const *argv,
+                  int *status) {
+    /* The help shows the defaults, which parsing overwrites: it is written first. */
+    buffer help = {0};
+    append_usage(v, &help);
+    buffer_printf(&help, "\nc2c %s: %s.\n\n", v->name, v->summary);
+    options_help(set, &help);
+    buffer_printf(&help, "  --help  this text\n");
+    if (v->notes)
+        buffer_printf(&help, "\n%s\n", v->notes);
+    c2c_error error = {0};
+    switch (options_parse(set, argc, argv, &error)) {
+    case OPTIONS_READY: buffer_free(&help); return true;
+    case OPTIONS_HELP: *status = print_text(&help); return false;
+    case OPTIONS_WRONG: break;
+    }
+    buffer_free(&help);
+    *status = verb_wrong_usage(v, "%s", error.message);
+    return false;
+}
+
+static void append_overview(buffer *out) {
+    buffer_append_text(out, "c2c: two language models answer together through their KV caches.\n\n"
+                            "usage: c2c VERB [options]\n\n");
+    for (size_t i = 0; verbs[i]; i++)
+        buffer_printf(out, "  %-8s  %s\n", verbs[i]->name, verbs[i]->summary);
+    buffer_append_text(out, "\n\"c2c VERB --help\" lists the options of a verb.\n");
+}
+
+static int help_run(const verb *v, int argc, char *const *argv) {
+    const char *name = NULL;
+    if (argc > 1)
+        return verb_wrong_usage(v, "expected one VERB, found %d", argc);
+    if (argc == 1 && strcmp(argv[0], "--help") != 0 && strcmp(argv[0], "-h") != 0)
+        name = argv[0];
+    if (name) {
+        const verb *about = verb_find(name);
+        if (!about)
+            return verb_wrong_usage(v, "unknown verb \"%s\"", name);
+        char *const help[] = {"--help"};
+        if (about != &help_verb)
+            return about->run(about, 1, help);
+    }
+    buffer text = {0};
+    append_overview(&text);
+    return print_text(&text);
+}
+
+static int version_run(const verb *v, int argc, char *const *argv) {
+    int status;
+    const option_set none = {0};
+    if (!verb_options(v, &none, argc, argv, &status))
+        return status;
+    buffer text = {0};
+    buffer_printf(&text, "c2c %s\n", c2c_version());
+    return print_text(&text);
+}
+
+/* "--help" and "--version" are understood in place of a verb, as everywhere. */
+static const char *verb_name(const char *argument) {
+    if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0)
+        return "help";
+    return strcmp(argument, "--version") == 0 ? "version" : argument;
+}
+
+int main(int argc, char **argv) {
+    /* A reader that leaves is an error of the write, with a message, not a silent death. */
+    signal(SIGPIPE, SIG_IGN);
+    if (argc >= 2) {
+        const verb *v = verb_find(verb_name(argv[1]));
+        if (v)
+            return v->run(v, argc - 2, argv + 2);
+        c2c_error error;
+        error_set(&error, C2C_STATUS_INVALID_ARGUMENT, "unknown verb \"%s\"", argv[1]);
+        app_message("%s", error.message);
+    } else {
+        app_message("a verb is missing");
+    }
+    buffer text = {0};
+    append_overview(&text);
+    fputs(text.data ? text.data : "", stderr);
+    buffer_free(&text);
+    return APP_USAGE;
+}

@@ -1,0 +1,164 @@
+/* pair.c - the models, fuser and sessions that an answer needs, and the four ways to answer. */
+#include "app/answer.h"
+
+const char *const way_keys[WAY_COUNT] = {"receiver", "sharer", "text", "c2c"};
+const char *const way_names[WAY_COUNT] = {"receiver alone", "sharer alone", "text to text", "C2C"};
+
+static double milliseconds_since(double start) {
+    return (system_seconds() - start) * 1e3;
+}
+
+/* Both models get the receiver's ids, so ids must mean the same to both. Tokenizers may differ in
+ * tokens that only one of them adds, so a plain sentence decides. */
+static c2c_status check_same_tokens(const pair *p, c2c_error *error) {
+    static const char probe[] = "Where did 27 people's caches meet? \xc3\x84hnlich; na\xc3\xafve.";
+    int32_t *receiver = NULL, *sharer = NULL;
+    size_t receiver_count = 0, sharer_count = 0;
+    c2c_status status = c2c_model_encode(p->receiver, probe, sizeof probe - 1, false, &receiver,
+                                         &receiver_count, error);
+    if (!status)
+        status = c2c_model_encode(p->sharer, probe, sizeof probe - 1, false, &sharer,
+                                  &sharer_count, error);
+    if (!status && (receiver_count != sharer_count ||
+                    memcmp(receiver, sharer, receiver_count * sizeof *receiver) != 0)) {
+        c2c_model_info r, s;
+        c2c_model_describe(p->receiver, &r);
+        c2c_model_describe(p->sharer, &s);
+        status = error_set(error, C2C_STATUS_UNSUPPORTED,
+                           "%s and %s: expected one tokenizer, found two that give a text "
+                           "different ids; use a pair that shares its tokenizer",
+                           r.folder, s.folder);
+    }
+    c2c_free(receiver);
+    c2c_free(sharer);
+    return status;
+}
+
+c2c_status pair_open(pair *p, const pair_settings *settings, c2c_error *error) {
+    *p = (pair){.context = settings->context};
+    const c2c_engine_options engine = {.threads = (int)settings->threads};
+    const c2c_model_options model = {.compute = settings->compute,
+                                     .chat_template = settings->chat_template};
+    double start = system_seconds();
+    c2c_status status = c2c_engine_open(&p->engine, &engine, error);
+    p->engine_ms = milliseconds_since(start);
+    if (status)
+        goto done;
+    start = system_seconds();
+    status = c2c_model_open(&p->receiver, p->engine, settings->receiver, &model, error);
+    p->receiver_ms = milliseconds_since(start);
+    if (status || !settings->sharer)
+        goto done;
+    start = system_seconds();
+    status = c2c_model_open(&p->sharer, p->engine, settings->sharer, &model, error);
+    if (!status)
+        status = check_same_tokens(p, error);
+    p->sharer_ms = milliseconds_since(start);
+    if (status)
+        goto done;
+    start = system_seconds();
+    status = c2c_fuser_open(&p->fuser, p->receiver, p->sharer, settings->fuser, error);
+    p->fuser_ms = milliseconds_since(start);
+done:
+    if (status)
+        pair_close(p);
+    return status;
+}
+
+void pair_close(pair *p) {
+    for (int w = 0; w < WAY_COUNT; w++)
+        c2c_session_close(p->sessions[w]);
+    c2c_fuser_close(p->fuser);
+    c2c_model_close(p->sharer);
+    c2c_model_close(p->receiver);
+    c2c_engine_close(p->engine);
+    *p = (pair){0};
+}
+
+/* The session of one way, opened when it is first needed. */
+static c2c_status pair_session(pair *p, way w, c2c_error *error) {
+    C2C_ASSERT(w != WAY_TEXT);
+    if (p->sessions[w])
+        return C2C_STATUS_OK;
+    double start = system_seconds();
+    const c2c_pair fused = {.sharer = p->sharer, .fuser = p->fuser};
+    const c2c_session_options options = {.context = p->context};
+    c2c_status status =
+        c2c_session_open(&p->sessions[w], w == WAY_SHARER ? p->sharer : p->receiver, &fused,
+                         w == WAY_C2C ? 1 : 0, &options, error);
+    p->session_ms[w] = milliseconds_since(start);
+    return status;
+}
+
+/* What had to be opened for a way. */
+static double pair_load_ms(const pair *p, way w) {
+    double ms = p->engine_ms;
+    if (w != WAY_SHARER)
+        ms += p->receiver_ms;
+    if (w != WAY_RECEIVER)
+        ms += p->sharer_ms;
+    if (w == WAY_C2C)
+        ms += p->fuser_ms;
+    return ms + (w == WAY_TEXT ? p->session_ms[WAY_SHARER] + p->session_ms[WAY_RECEIVER]
+                               : p->session_ms[w]);
+}
+
+/* One model, or receiver and fused sharer, asked directly. */
+static c2c_status answer_directly(pair *p, way w, const question *q, answer *a, double started,
+                                  c2c_error *error) {
+    return answer_ask(a, p->sessions[w], w == WAY_SHARER ? p->sharer : p->receiver, q, started,
+                      error);
+}
+
+/* The sharer writes what it knows; the receiver reads that turn before the chat. Its first token
+ * is waited for from the start of the sharer's work. */
+static c2c_status answer_by_text(pair *p, const question *q, answer *a, char **reply,
+                                 double started, c2c_error *error) {
+    chat asked = {0}, told = {0};
+    answer background = {0};
+    question first = *q, second = *q;
+    first.messages = &asked;
+    first.max_new_tokens = q->background_tokens;
+    first.stream = NULL;
+    second.messages = &told;
+    c2c_status status = chat_add(&asked, "user", q->background, error);
+    if (!status)
+        status = answer_directly(p, WAY_SHARER, &first, &background, started, error);
+    if (status)
+        goto done;
+    size_t length;
+    char *text = buffer_take(&background.text, &length);
+    if (!text) {
+        status = error_memory(error, length, "the sharer's reply");
+        goto done;
+    }
+    status = chat_add_after_turn(&told, q->background, text, q->messages, error);
+    if (!status)
+        status = answer_directly(p, WAY_RECEIVER, &second, a, started, error);
+    if (!status && reply)
+        *reply = text;
+    else
+        c2c_free(text);
+done:
+    answer_deinit(&background);
+    chat_deinit(&told);
+    chat_deinit(&asked);
+    return status;
+}
+
+c2c_status pair_answer(pair *p, way w, const question *q, answer *a, char **reply,
+                       c2c_error *error) {
+    C2C_ASSERT(w != WAY_TEXT || (q->messages && !q->raw && q->background));
+    if (reply)
+        *reply = NULL;
+    c2c_status status = pair_session(p, w == WAY_TEXT ? WAY_SHARER : w, error);
+    if (!status && w == WAY_TEXT)
+        status = pair_session(p, WAY_RECEIVER, error);
+    if (status)
+        return status;
+    double started = system_seconds();
+    status = w == WAY_TEXT ? answer_by_text(p, q, a, reply, started, error)
+                           : answer_directly(p, w, q, a, started, error);
+    a->load_ms = pair_load_ms(p, w);
+    return status;
+}
