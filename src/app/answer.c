@@ -54,8 +54,8 @@ static c2c_status question_encode(const question *q, const c2c_model *receiver, 
     return status;
 }
 
-c2c_status answer_ask(answer *a, c2c_session *session, const c2c_model *receiver,
-                      const question *q, double started, c2c_error *error) {
+c2c_status answer_ask(answer *a, c2c_session *session, const c2c_model *receiver, const question *q,
+                      double started, c2c_error *error) {
     int32_t *ids = NULL;
     size_t count = 0;
     listener l = {.answer = a, .question = q, .error = error};

@@ -43,7 +43,7 @@ typedef struct option {
 
 typedef struct option_set {
     const option *options;
-    size_t count; /* <= OPTIONS_MAX */
+    size_t count;        /* <= OPTIONS_MAX */
     const char *operand; /* "PATH", the one required argument without a name; or NULL */
     const char **operand_target;
 } option_set;
@@ -52,8 +52,7 @@ typedef enum options_outcome { OPTIONS_READY = 0, OPTIONS_HELP, OPTIONS_WRONG } 
 
 /* Reads argv[0 .. argc-1], "--name value" and "--name=value". Targets point into argv afterwards.
  * OPTIONS_WRONG fills *error; OPTIONS_HELP: --help was met. */
-options_outcome options_parse(const option_set *set, int argc, char *const *argv,
-                              c2c_error *error);
+options_outcome options_parse(const option_set *set, int argc, char *const *argv, c2c_error *error);
 /* Appends one aligned line per option, with its default. */
 void options_help(const option_set *set, buffer *out);
 
@@ -111,8 +110,8 @@ void json_out_null(json_out *o, const char *key);
 
 /* Cells of text in aligned columns, as wide as what is in them. */
 typedef struct table {
-    const char *const *titles;
-    const char *align; /* 'l' or 'r' for each column */
+    const char *const *titles; /* NULL: none */
+    const char *align;         /* 'l' or 'r' for each column */
     size_t columns;
     char **cells; /* row by row */
     size_t count, capacity;
@@ -189,8 +188,7 @@ const char *answer_finish_name(const answer *a); /* "stop" or "length" */
 void answer_write_json(const answer *a, json_out *out, const char *key);
 
 /* Called with each piece of text as it comes; a failure ends the answer. */
-typedef c2c_status (*answer_stream)(void *user, const char *text, size_t length,
-                                    c2c_error *error);
+typedef c2c_status (*answer_stream)(void *user, const char *text, size_t length, c2c_error *error);
 
 typedef struct question {
     const chat *messages;

@@ -56,8 +56,7 @@ static c2c_status chat_add_element(chat *c, const json_value *element, const cha
         return status;
     if (!role_is_known(role))
         return error_set(error, C2C_STATUS_BAD_FILE,
-                         "%s: role: expected system, user or assistant, found \"%s\"", where,
-                         role);
+                         "%s: role: expected system, user or assistant, found \"%s\"", where, role);
     uint32_t length = json_get(element, "content")->count;
     if (strlen(content) != length)
         return error_set(error, C2C_STATUS_BAD_FILE,

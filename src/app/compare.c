@@ -34,10 +34,10 @@ static void append_table(const answer *answers, const char *reply, buffer *out) 
     table_write(&t, 0, width, out);
     table_deinit(&t);
     /* What text-to-text spent its time on. */
-    static const char *const reply_titles[] = {"", ""};
-    table_init(&t, reply_titles, "ll");
+    table_init(&t, NULL, "ll");
     table_add(&t, "the sharer's text:");
     table_add(&t, "%s", reply ? reply : "");
+    buffer_append_char(out, '\n');
     table_write(&t, 0, width, out);
     table_deinit(&t);
 }

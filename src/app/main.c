@@ -7,10 +7,14 @@
 static int help_run(const verb *v, int argc, char *const *argv);
 static int version_run(const verb *v, int argc, char *const *argv);
 
-static const verb help_verb = {
-    .name = "help", .usage = "[VERB]", .summary = "what the verbs do", .run = help_run};
-static const verb version_verb = {
-    .name = "version", .usage = "", .summary = "print the version", .run = version_run};
+static const verb help_verb = {.name = "help",
+                               .usage = "[VERB]",
+                               .summary = "what the verbs do",
+                               .run = help_run};
+static const verb version_verb = {.name = "version",
+                                  .usage = "",
+                                  .summary = "print the version",
+                                  .run = version_run};
 
 static const verb *const verbs[] = {&run_verb,  &demo_verb,    &inspect_verb,
                                     &help_verb, &version_verb, NULL};
@@ -50,8 +54,7 @@ int verb_wrong_usage(const verb *v, const char *format, ...) {
     return APP_USAGE;
 }
 
-bool verb_options(const verb *v, const option_set *set, int argc, char *const *argv,
-                  int *status) {
+bool verb_options(const verb *v, const option_set *set, int argc, char *const *argv, int *status) {
     /* The help shows the defaults, which parsing overwrites: it is written first. */
     buffer help = {0};
     append_usage(v, &help);

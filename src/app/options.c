@@ -147,8 +147,8 @@ options_outcome options_parse(const option_set *set, int argc, char *const *argv
             return OPTIONS_HELP;
         if (!names_end && argument[0] == '-' && argument[1]) {
             const option *o = option_find(set, argument);
-            status = read_option(set, argc, argv, &i, &seen[o ? o - set->options : OPTIONS_MAX],
-                                 error);
+            status =
+                read_option(set, argc, argv, &i, &seen[o ? o - set->options : OPTIONS_MAX], error);
         } else {
             status = read_operand(set, argument, &operand, error);
         }

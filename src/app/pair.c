@@ -17,8 +17,8 @@ static c2c_status check_same_tokens(const pair *p, c2c_error *error) {
     c2c_status status = c2c_model_encode(p->receiver, probe, sizeof probe - 1, false, &receiver,
                                          &receiver_count, error);
     if (!status)
-        status = c2c_model_encode(p->sharer, probe, sizeof probe - 1, false, &sharer,
-                                  &sharer_count, error);
+        status = c2c_model_encode(p->sharer, probe, sizeof probe - 1, false, &sharer, &sharer_count,
+                                  error);
     if (!status && (receiver_count != sharer_count ||
                     memcmp(receiver, sharer, receiver_count * sizeof *receiver) != 0)) {
         c2c_model_info r, s;
@@ -83,9 +83,8 @@ static c2c_status pair_session(pair *p, way w, c2c_error *error) {
     double start = system_seconds();
     const c2c_pair fused = {.sharer = p->sharer, .fuser = p->fuser};
     const c2c_session_options options = {.context = p->context};
-    c2c_status status =
-        c2c_session_open(&p->sessions[w], w == WAY_SHARER ? p->sharer : p->receiver, &fused,
-                         w == WAY_C2C ? 1 : 0, &options, error);
+    c2c_status status = c2c_session_open(&p->sessions[w], w == WAY_SHARER ? p->sharer : p->receiver,
+                                         &fused, w == WAY_C2C ? 1 : 0, &options, error);
     p->session_ms[w] = milliseconds_since(start);
     return status;
 }

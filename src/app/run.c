@@ -18,7 +18,6 @@ typedef struct run_settings {
     int64_t max_new_tokens, threads, context;
     const char *background;
     int64_t background_tokens;
-    bool background_given;
 } run_settings;
 
 /* Options that do not go together. Fills *status and returns false where they are wrong. */
@@ -41,8 +40,9 @@ static bool settings_check(const verb *v, const run_settings *s, int *status) {
         verb_wrong_usage(v, "--thinking and --no-thinking exclude each other");
     else if (s->compare && !s->sharers.count)
         verb_wrong_usage(v, "--compare needs --sharer DIR --fuser DIR");
-    else if (s->background && !s->compare)
-        verb_wrong_usage(v, "--background-prompt needs --compare");
+    else if ((s->background || s->background_tokens) && !s->compare)
+        verb_wrong_usage(v, "%s needs --compare",
+                         s->background ? "--background-prompt" : "--background-tokens");
     else
         *status = APP_OK;
     if (*status == APP_OK && s->sharers.count > 1) {
@@ -59,8 +59,9 @@ static bool settings_check(const verb *v, const run_settings *s, int *status) {
 
 /* What the command line gave as text must be UTF-8. */
 static c2c_status settings_check_texts(const run_settings *s, c2c_error *error) {
-    const char *const texts[][2] = {
-        {s->prompt, "-p"}, {s->system, "--system"}, {s->background, "--background-prompt"}};
+    const char *const texts[][2] = {{s->prompt, "-p"},
+                                    {s->system, "--system"},
+                                    {s->background, "--background-prompt"}};
     c2c_status status = C2C_STATUS_OK;
     for (size_t i = 0; !status && i < sizeof texts / sizeof *texts; i++)
         if (texts[i][0])
@@ -129,64 +130,128 @@ static c2c_status run_settings_run(const run_settings *s, c2c_error *error) {
                   .thinking = s->thinking ? C2C_THINKING_ON : C2C_THINKING_OFF,
                   .max_new_tokens = s->max_new_tokens,
                   .background = s->background ? s->background : default_background,
-                  .background_tokens = s->background_tokens};
+                  .background_tokens = s->background_tokens ? s->background_tokens : 256};
     c2c_status status = settings_check_texts(s, error);
     if (!status)
         status = settings_messages(s, &messages, error);
     if (!status)
         status = pair_open(&p, &opening, error);
     if (!status)
-        status = s->compare ? compare_answers(&p, &q, s->json, error)
-                            : run_answer(&p, s, &q, error);
+        status =
+            s->compare ? compare_answers(&p, &q, s->json, error) : run_answer(&p, s, &q, error);
     pair_close(&p);
     chat_deinit(&messages);
     return status;
 }
 
 static int run_run(const verb *v, int argc, char *const *argv) {
-    run_settings s = {.max_new_tokens = 256, .background_tokens = 256};
-    const option options[] = {
-        {.name = "--receiver", .value = "DIR", .kind = OPTION_PATH, .target = &s.receiver,
-         .required = true, .help = "model folder that answers"},
-        {.name = "--sharer", .value = "DIR", .kind = OPTION_PATHS, .target = &s.sharers,
-         .shown = "", .help = "model folder whose cache is shared; needs --fuser"},
-        {.name = "--fuser", .value = "DIR", .kind = OPTION_PATHS, .target = &s.fusers,
-         .shown = "", .help = "fuser folder made for this receiver and sharer"},
-        {.name = "-p", .value = "TEXT", .kind = OPTION_TEXT, .target = &s.prompt, .shown = "",
-         .help = "the user's message"},
-        {.name = "--messages", .value = "FILE.json", .kind = OPTION_PATH, .target = &s.messages,
-         .shown = "", .help = "a list of {\"role\", \"content\"} in place of -p"},
-        {.name = "--system", .value = "TEXT", .kind = OPTION_TEXT, .target = &s.system,
-         .shown = "", .help = "system message, unless the messages begin with one"},
-        {.name = "-n", .value = "N", .kind = OPTION_INTEGER, .target = &s.max_new_tokens,
-         .low = 1, .high = INT32_MAX, .help = "new tokens at most"},
-        {.name = "--raw", .kind = OPTION_FLAG, .target = &s.raw,
-         .help = "use the text of -p without a template"},
-        {.name = "--no-thinking", .kind = OPTION_FLAG, .target = &s.no_thinking,
-         .help = "enable_thinking=false in the template (default)"},
-        {.name = "--thinking", .kind = OPTION_FLAG, .target = &s.thinking,
-         .help = "enable_thinking=true in the template"},
-        {.name = "--chat-template", .value = "FILE", .kind = OPTION_PATH,
-         .target = &s.chat_template, .shown = "the folder's own",
-         .help = "Jinja template for receiver and sharer"},
-        {.name = "--dtype", .value = "NAME", .kind = OPTION_CHOICE, .target = &s.dtype,
-         .choices = dtype_names, .shown = "auto: bf16 when the files are bf16",
-         .help = "compute in f32 or bf16"},
-        {.name = "--threads", .value = "N", .kind = OPTION_INTEGER, .target = &s.threads,
-         .low = 1, .high = 1024, .shown = "all processors", .help = "threads to compute with"},
-        {.name = "--ctx", .value = "N", .kind = OPTION_INTEGER, .target = &s.context, .low = 1,
-         .high = INT32_MAX, .shown = "what the model has and memory allows",
-         .help = "tokens of context"},
-        {.name = "--compare", .kind = OPTION_FLAG, .target = &s.compare,
-         .help = "answer four ways: receiver, sharer, text to text, C2C"},
-        {.name = "--background-prompt", .value = "TEXT", .kind = OPTION_TEXT,
-         .target = &s.background, .shown = default_background,
-         .help = "with --compare: what the sharer is asked first"},
-        {.name = "--background-tokens", .value = "N", .kind = OPTION_INTEGER,
-         .target = &s.background_tokens, .low = 1, .high = INT32_MAX,
-         .help = "with --compare: tokens of that reply at most"},
-        {.name = "--json", .kind = OPTION_FLAG, .target = &s.json,
-         .help = "print one JSON object instead of streaming"}};
+    run_settings s = {.max_new_tokens = 256};
+    const option options[] = {{.name = "--receiver",
+                               .value = "DIR",
+                               .kind = OPTION_PATH,
+                               .target = &s.receiver,
+                               .required = true,
+                               .help = "model folder that answers"},
+                              {.name = "--sharer",
+                               .value = "DIR",
+                               .kind = OPTION_PATHS,
+                               .target = &s.sharers,
+                               .shown = "",
+                               .help = "model folder whose cache is shared; needs --fuser"},
+                              {.name = "--fuser",
+                               .value = "DIR",
+                               .kind = OPTION_PATHS,
+                               .target = &s.fusers,
+                               .shown = "",
+                               .help = "fuser folder made for this receiver and sharer"},
+                              {.name = "-p",
+                               .value = "TEXT",
+                               .kind = OPTION_TEXT,
+                               .target = &s.prompt,
+                               .shown = "",
+                               .help = "the user's message"},
+                              {.name = "--messages",
+                               .value = "FILE.json",
+                               .kind = OPTION_PATH,
+                               .target = &s.messages,
+                               .shown = "",
+                               .help = "a list of {\"role\", \"content\"} in place of -p"},
+                              {.name = "--system",
+                               .value = "TEXT",
+                               .kind = OPTION_TEXT,
+                               .target = &s.system,
+                               .shown = "",
+                               .help = "system message, unless the messages begin with one"},
+                              {.name = "-n",
+                               .value = "N",
+                               .kind = OPTION_INTEGER,
+                               .target = &s.max_new_tokens,
+                               .low = 1,
+                               .high = INT32_MAX,
+                               .help = "new tokens at most"},
+                              {.name = "--raw",
+                               .kind = OPTION_FLAG,
+                               .target = &s.raw,
+                               .help = "use the text of -p without a template"},
+                              {.name = "--no-thinking",
+                               .kind = OPTION_FLAG,
+                               .target = &s.no_thinking,
+                               .help = "enable_thinking=false in the template (default)"},
+                              {.name = "--thinking",
+                               .kind = OPTION_FLAG,
+                               .target = &s.thinking,
+                               .help = "enable_thinking=true in the template"},
+                              {.name = "--chat-template",
+                               .value = "FILE",
+                               .kind = OPTION_PATH,
+                               .target = &s.chat_template,
+                               .shown = "the folder's own",
+                               .help = "Jinja template for receiver and sharer"},
+                              {.name = "--dtype",
+                               .value = "NAME",
+                               .kind = OPTION_CHOICE,
+                               .target = &s.dtype,
+                               .choices = dtype_names,
+                               .shown = "auto: bf16 when the files are bf16",
+                               .help = "compute in f32 or bf16"},
+                              {.name = "--threads",
+                               .value = "N",
+                               .kind = OPTION_INTEGER,
+                               .target = &s.threads,
+                               .low = 1,
+                               .high = 1024,
+                               .shown = "all processors",
+                               .help = "threads to compute with"},
+                              {.name = "--ctx",
+                               .value = "N",
+                               .kind = OPTION_INTEGER,
+                               .target = &s.context,
+                               .low = 1,
+                               .high = INT32_MAX,
+                               .shown = "what the model has and memory allows",
+                               .help = "tokens of context"},
+                              {.name = "--compare",
+                               .kind = OPTION_FLAG,
+                               .target = &s.compare,
+                               .help = "answer four ways: receiver, sharer, text to text, C2C"},
+                              {.name = "--background-prompt",
+                               .value = "TEXT",
+                               .kind = OPTION_TEXT,
+                               .target = &s.background,
+                               .shown = default_background,
+                               .help = "with --compare: what the sharer is asked first"},
+                              {.name = "--background-tokens",
+                               .value = "N",
+                               .kind = OPTION_INTEGER,
+                               .target = &s.background_tokens,
+                               .low = 1,
+                               .high = INT32_MAX,
+                               .shown = "256",
+                               .help = "with --compare: tokens of that reply at most"},
+                              {.name = "--json",
+                               .kind = OPTION_FLAG,
+                               .target = &s.json,
+                               .help = "print one JSON object instead of streaming"}};
     const option_set set = {.options = options, .count = sizeof options / sizeof *options};
     int status;
     if (!verb_options(v, &set, argc, argv, &status) || !settings_check(v, &s, &status))

@@ -88,6 +88,12 @@ static size_t line_fit(const char *text, int room) {
     return length;
 }
 
+/* Padding at the end of a line is of no use. */
+static void trim_spaces(buffer *out) {
+    while (out->length && out->data[out->length - 1] == ' ')
+        out->data[--out->length] = 0;
+}
+
 /* Writes a cell that starts at column `at`; what does not fit continues below, at that column. */
 static void write_wrapped(buffer *out, const char *text, int at, int width) {
     int room = width - at < 20 ? 20 : width - at;
@@ -99,9 +105,11 @@ static void write_wrapped(buffer *out, const char *text, int at, int width) {
             text++;
         if (!*text)
             break;
+        trim_spaces(out);
         buffer_append_char(out, '\n');
         append_spaces(out, at);
     }
+    trim_spaces(out);
     buffer_append_char(out, '\n');
 }
 
@@ -137,7 +145,7 @@ void table_write(const table *t, int indent, int width, buffer *out) {
     C2C_ASSERT(t->count % t->columns == 0);
     int widths[TABLE_MAX_COLUMNS];
     for (size_t i = 0; i < t->columns; i++)
-        widths[i] = text_columns(t->titles[i], strlen(t->titles[i]));
+        widths[i] = t->titles ? text_columns(t->titles[i], strlen(t->titles[i])) : 0;
     for (size_t i = 0; i < t->count; i++) {
         /* The last column is as wide as it likes, unless it stands at the right. */
         size_t column = i % t->columns;
@@ -145,7 +153,8 @@ void table_write(const table *t, int indent, int width, buffer *out) {
         if (columns > widths[column] && (column + 1 < t->columns || t->align[column] == 'r'))
             widths[column] = columns;
     }
-    write_row(t, widths, t->titles, indent, width, out);
+    if (t->titles)
+        write_row(t, widths, t->titles, indent, width, out);
     for (size_t i = 0; i < t->count; i += t->columns)
         write_row(t, widths, (const char *const *)t->cells + i, indent, width, out);
 }

@@ -1,0 +1,134 @@
+/* demo.c - the verb demo: the shipped pair, a few questions to read, and accuracy on all. */
+#include "app/demo.h"
+
+#include <stdlib.h>
+
+/* Answers of the pair are one word, and what its sharer writes is one sentence. */
+#define DEMO_ANSWER_TOKENS 32
+
+static const char *const dtype_names[] = {"auto", "f32", "bf16", NULL}; /* as in c2c_compute */
+
+typedef struct demo_settings {
+    const char *folder;
+    int64_t questions, limit, threads;
+    int dtype;
+    bool json;
+} demo_settings;
+
+c2c_status demo_answer(pair *p, way w, const demo_row *row, answer *a, char **reply,
+                       c2c_error *error) {
+    buffer ask = {0};
+    buffer_printf(&ask, "Tell me what helps to answer: %s", row->question);
+    const question q = {.messages = &row->messages,
+                        .thinking = C2C_THINKING_OFF,
+                        .max_new_tokens = DEMO_ANSWER_TOKENS,
+                        .background = ask.data,
+                        .background_tokens = DEMO_ANSWER_TOKENS};
+    c2c_status status = ask.failed ? error_memory(error, ask.length, "a question")
+                                   : pair_answer(p, w, &q, a, reply, error);
+    buffer_free(&ask);
+    return status;
+}
+
+bool demo_is_right(const demo_row *row, const answer *a) {
+    return strcmp(a->text.data ? a->text.data : "", row->answer) == 0;
+}
+
+static c2c_status open_pair(pair *p, const char *folder, const demo_settings *s, c2c_error *error) {
+    char *receiver = path_join(folder, "receiver"), *sharer = path_join(folder, "sharer"),
+         *fuser = path_join(folder, "fuser");
+    c2c_status status;
+    if (receiver && sharer && fuser)
+        status = pair_open(p,
+                           &(pair_settings){.receiver = receiver,
+                                            .sharer = sharer,
+                                            .fuser = fuser,
+                                            .compute = (c2c_compute)s->dtype,
+                                            .threads = s->threads,
+                                            .context = 1024},
+                           error);
+    else
+        status = error_memory(error, strlen(folder), "a path");
+    free(fuser);
+    free(sharer);
+    free(receiver);
+    return status;
+}
+
+static c2c_status demo_settings_run(const demo_settings *s, c2c_error *error) {
+    char *folder = NULL;
+    demo_rows rows = {0};
+    pair p = {0};
+    c2c_status status = demo_find(&folder, s->folder, error);
+    if (!status)
+        status = demo_rows_open(&rows, folder, s->limit, error);
+    if (!status)
+        status = open_pair(&p, folder, s, error);
+    if (!status && !s->json)
+        status = demo_show(&p, &rows, s->questions, error);
+    if (!status)
+        status = demo_score(&p, &rows, s->json, error);
+    pair_close(&p);
+    demo_rows_close(&rows);
+    free(folder);
+    return status;
+}
+
+static int demo_run(const verb *v, int argc, char *const *argv) {
+    demo_settings s = {.questions = 6};
+    const option options[] = {{.name = "--pair",
+                               .value = "DIR",
+                               .kind = OPTION_PATH,
+                               .target = &s.folder,
+                               .shown = "the pair that came with the program",
+                               .help = "folder with receiver, sharer, fuser, eval.jsonl"},
+                              {.name = "--questions",
+                               .value = "N",
+                               .kind = OPTION_INTEGER,
+                               .target = &s.questions,
+                               .low = 0,
+                               .high = 1000000,
+                               .help = "questions to show with their answers"},
+                              {.name = "--limit",
+                               .value = "N",
+                               .kind = OPTION_INTEGER,
+                               .target = &s.limit,
+                               .low = 1,
+                               .high = 1000000,
+                               .shown = "all",
+                               .help = "use only the first N evaluation questions"},
+                              {.name = "--dtype",
+                               .value = "NAME",
+                               .kind = OPTION_CHOICE,
+                               .target = &s.dtype,
+                               .choices = dtype_names,
+                               .shown = "auto: bf16 when the files are bf16",
+                               .help = "compute in f32 or bf16"},
+                              {.name = "--threads",
+                               .value = "N",
+                               .kind = OPTION_INTEGER,
+                               .target = &s.threads,
+                               .low = 1,
+                               .high = 1024,
+                               .shown = "all processors",
+                               .help = "threads to compute with"},
+                              {.name = "--json",
+                               .kind = OPTION_FLAG,
+                               .target = &s.json,
+                               .help = "print the accuracies as one JSON object"}};
+    const option_set set = {.options = options, .count = sizeof options / sizeof *options};
+    int status;
+    if (!verb_options(v, &set, argc, argv, &status))
+        return status;
+    c2c_error error = {0};
+    return demo_settings_run(&s, &error) ? app_failed(&error) : APP_OK;
+}
+
+const verb demo_verb = {
+    .name = "demo",
+    .usage = "[options]",
+    .summary = "two small models that know different things answer together",
+    .notes = "Each question is answered four ways: by the receiver alone, by the sharer alone, by\n"
+             "the receiver after it has read what the sharer writes (text to text), and by the\n"
+             "receiver with the sharer's KV cache fused into its own (C2C).",
+    .run = demo_run};

@@ -1,0 +1,40 @@
+/* demo.h - inside the app: the shipped pair and its evaluation questions. */
+#ifndef C2C_APP_DEMO_H
+#define C2C_APP_DEMO_H
+
+#include "app/app.h"
+
+typedef enum demo_kind { DEMO_KNOWN = 0, DEMO_TOLD, DEMO_KINDS } demo_kind;
+
+/* One line of eval.jsonl; texts live as long as the rows. */
+typedef struct demo_row {
+    json_document *document;
+    chat messages;
+    const char *question, *answer;
+    demo_kind kind;
+    const char *recorded[WAY_COUNT]; /* what the Python original answered; or NULL */
+} demo_row;
+
+typedef struct demo_rows {
+    demo_row *items;
+    size_t count, capacity;
+} demo_rows;
+
+/* The folder of the pair: `given`, or the first place that has one; *folder is to be freed. */
+c2c_status demo_find(char **folder, const char *given, c2c_error *error);
+/* Reads at most `limit` rows of `folder`/eval.jsonl; 0: all. */
+c2c_status demo_rows_open(demo_rows *rows, const char *folder, int64_t limit, c2c_error *error);
+void demo_rows_close(demo_rows *rows);
+
+/* Answers one row; *reply as in pair_answer. */
+c2c_status demo_answer(pair *p, way w, const demo_row *row, answer *a, char **reply,
+                       c2c_error *error);
+bool demo_is_right(const demo_row *row, const answer *a);
+
+/* Answers `count` questions, of each kind alternately, and prints them for reading
+ * (demo_show.c). */
+c2c_status demo_show(pair *p, const demo_rows *rows, int64_t count, c2c_error *error);
+/* Answers all rows four ways and prints what came out (demo_score.c). */
+c2c_status demo_score(pair *p, const demo_rows *rows, bool json, c2c_error *error);
+
+#endif

@@ -1,0 +1,114 @@
+/* inspect_fuser.c - a fuser folder, read without its models: projectors, layer map, gates. */
+#include "app/inspect.h"
+
+#include <stdio.h>
+
+static bool specs_equal(const projector_spec *a, const projector_spec *b) {
+    return a->kind == b->kind && a->sharer_heads == b->sharer_heads &&
+           a->sharer_dim == b->sharer_dim && a->receiver_heads == b->receiver_heads &&
+           a->receiver_dim == b->receiver_dim && a->hidden == b->hidden &&
+           a->intermediate == b->intermediate && a->num_layers == b->num_layers;
+}
+
+/* One entry for each kind and size of projector; mostly there is one. */
+static void report_projectors(report *r, const c2c_fuser *fuser) {
+    json_out_open(&r->json, "projectors", '[');
+    for (int i = 0; i < fuser->projector_count; i++) {
+        const projector_spec *spec = &fuser->projectors[i].spec;
+        bool first = true;
+        int64_t count = 0;
+        for (int j = 0; j < fuser->projector_count; j++) {
+            bool equal = specs_equal(spec, &fuser->projectors[j].spec);
+            first = first && !(equal && j < i);
+            count += equal;
+        }
+        if (!first)
+            continue;
+        report_line(r, "projectors", "%lld of %s: hidden %lld, intermediate %lld, %d layers",
+                    (long long)count, spec->kind->name, (long long)spec->hidden,
+                    (long long)spec->intermediate, spec->num_layers);
+        report_line(r, "cache rows", "sharer %d heads of %d, receiver %d heads of %d",
+                    spec->sharer_heads, spec->sharer_dim, spec->receiver_heads, spec->receiver_dim);
+        json_out_open(&r->json, NULL, '{');
+        json_out_text(&r->json, "class", spec->kind->name, strlen(spec->kind->name));
+        json_out_integer(&r->json, "count", count);
+        json_out_integer(&r->json, "hidden_dim", spec->hidden);
+        json_out_integer(&r->json, "intermediate_dim", spec->intermediate);
+        json_out_integer(&r->json, "num_layers", spec->num_layers);
+        json_out_integer(&r->json, "sharer_heads", spec->sharer_heads);
+        json_out_integer(&r->json, "sharer_dim", spec->sharer_dim);
+        json_out_integer(&r->json, "receiver_heads", spec->receiver_heads);
+        json_out_integer(&r->json, "receiver_dim", spec->receiver_dim);
+        json_out_close(&r->json, '}');
+    }
+    json_out_close(&r->json, ']');
+}
+
+static void append_gate(report *r, table *t, const char *key, const projector *p, branch side) {
+    float logit = p->gate_logits[side];
+    bool open = logit > 0;
+    json_out_open(&r->json, key, '{');
+    json_out_bool(&r->json, "open", open);
+    if (p->spec.kind->gated)
+        json_out_real(&r->json, "logit", logit);
+    else
+        json_out_null(&r->json, "logit");
+    json_out_close(&r->json, '}');
+    if (p->spec.kind->gated)
+        table_add(t, "%s (%.3f)", open ? "open" : "closed", (double)logit);
+    else
+        table_add(t, "no gate");
+}
+
+/* Which sharer layer each receiver layer reads, through which projector and which gates. */
+static void report_map(report *r, const c2c_fuser *fuser) {
+    static const char *const titles[] = {"receiver layer", "sharer layer", "projector", "key gate",
+                                         "value gate"};
+    table t;
+    table_init(&t, titles, "rrrll");
+    json_out_open(&r->json, "layers", '[');
+    for (int i = 0; i < fuser->map.layers; i++) {
+        const layer_link *link = &fuser->map.links[i];
+        if (link->sharer_layer < 0)
+            continue;
+        const projector *p = &fuser->projectors[link->projector];
+        table_add(&t, "%d", i);
+        table_add(&t, "%d", link->sharer_layer);
+        table_add(&t, "%d", link->projector);
+        json_out_open(&r->json, NULL, '{');
+        json_out_integer(&r->json, "receiver_layer", i);
+        json_out_integer(&r->json, "sharer_layer", link->sharer_layer);
+        json_out_integer(&r->json, "projector", link->projector);
+        append_gate(r, &t, "key_gate", p, BRANCH_KEY);
+        append_gate(r, &t, "value_gate", p, BRANCH_VALUE);
+        json_out_close(&r->json, '}');
+    }
+    json_out_close(&r->json, ']');
+    report_table(r, &t);
+    table_deinit(&t);
+}
+
+c2c_status inspect_fuser(report *r, const char *folder, c2c_error *error) {
+    backend *b = NULL;
+    c2c_fuser *fuser = NULL;
+    c2c_status status = backend_cpu_open(&b, 1, error);
+    if (!status)
+        status = fuser_open_files(&fuser, b, folder, error);
+    if (status)
+        goto done;
+    report_text(r, "kind", "kind", "fuser folder");
+    report_text(r, "path", "path", fuser->folder);
+    report_projectors(r, fuser);
+    report_integer(r, "projector_count", NULL, fuser->projector_count);
+    report_integer(r, "parameters", "parameters", fuser->parameters);
+    dtype_tally tally = {0};
+    for (int i = 0; i < fuser->projector_count; i++)
+        dtype_tally_add(&tally, fuser->projectors[i].tensors);
+    report_dtypes(r, &tally);
+    report_bytes(r, "weight_bytes", "weights", fuser->weight_bytes);
+    report_map(r, fuser);
+done:
+    c2c_fuser_close(fuser);
+    backend_close(b);
+    return status;
+}
