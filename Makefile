@@ -51,6 +51,8 @@ $(OBJ)/backend/cpu/%.o: C2C_CFLAGS += $(KERNEL_FLAGS) -fno-math-errno -ffp-contr
 
 TEST_BIN    := $(patsubst tests/%.c,$(B)/tests/%,$(sort $(wildcard tests/*/test_*.c)))
 TEST_HELP   := $(patsubst %.c,$(OBJ)/%.o,$(sort $(wildcard tests/support/*.c)))
+APP_PARTS   := $(filter-out $(OBJ)/app/main.o,$(APP_OBJ)) $(patsubst %.c,$(OBJ)/%.o,\
+                 $(filter-out tests/app/test_%,$(sort $(wildcard tests/app/*.c))))
 OP_TABLE    := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/backend/test_%,\
                  $(sort $(wildcard tests/backend/*.c))))
 GOLDEN_OBJ  := $(patsubst %.c,$(OBJ)/%.o,$(filter-out $(wildcard tests/golden/test_*.c),\
@@ -98,6 +100,8 @@ $(B)/tests/fuzz/test_%: $(OBJ)/fuzz/fuzz_%.o $(OBJ)/fuzz/replay.o $(LIB_OBJ)
 	$(link) $(C2C_LIBS)
 $(B)/tests/%: $(OBJ)/tests/%.o $(TEST_HELP) $(LIB_OBJ)
 	$(link) -lcmocka $(C2C_LIBS)
+# Tests of the app see its parts; main alone is left out.
+$(filter $(B)/tests/app/%,$(TEST_BIN)): $(APP_PARTS)
 # Tests and the speed table walk one table of ops.
 $(filter $(B)/tests/backend/%,$(TEST_BIN)): $(OP_TABLE)
 $(B)/bench/bench_ops: $(OP_TABLE)

@@ -56,7 +56,7 @@ options_outcome options_parse(const option_set *set, int argc, char *const *argv
 /* Appends one aligned line per option, with its default. */
 void options_help(const option_set *set, buffer *out);
 
-/* ---- Verbs (main.c) ----------------------------------------------------------------------- */
+/* ---- Verbs (verb.c; the table is in main.c) -------------------------------------------- */
 
 typedef struct verb verb;
 
@@ -73,6 +73,8 @@ extern const verb run_verb, demo_verb, inspect_verb;
 
 /* True: go on. False: *status is what the verb returns, after help or the usage error. */
 bool verb_options(const verb *v, const option_set *set, int argc, char *const *argv, int *status);
+/* Prints a text on standard output and frees it; returns the exit status. */
+int verb_print(buffer *text);
 /* One line saying what is wrong, then the verb's usage, on standard error; returns APP_USAGE. */
 int verb_wrong_usage(const verb *v, const char *format, ...) C2C_PRINTF(2, 3);
 
