@@ -3,8 +3,7 @@
 
 #include <stdlib.h>
 
-static c2c_status chat_add_bytes(chat *c, const char *role, const char *content, size_t length,
-                                 c2c_error *error) {
+c2c_status chat_add(chat *c, const char *role, const char *content, c2c_error *error) {
     if (!c->texts && !(c->texts = arena_new(4096)))
         return error_memory(error, 4096, "messages");
     if (c->count == c->capacity) {
@@ -18,15 +17,11 @@ static c2c_status chat_add_bytes(chat *c, const char *role, const char *content,
         c->capacity = capacity;
     }
     const char *role_copy = arena_copy(c->texts, role, strlen(role));
-    const char *content_copy = arena_copy(c->texts, content, length);
+    const char *content_copy = arena_copy(c->texts, content, strlen(content));
     if (!role_copy || !content_copy)
-        return error_memory(error, length, "a message");
+        return error_memory(error, strlen(content), "a message");
     c->messages[c->count++] = (c2c_message){.role = role_copy, .content = content_copy};
     return C2C_STATUS_OK;
-}
-
-c2c_status chat_add(chat *c, const char *role, const char *content, c2c_error *error) {
-    return chat_add_bytes(c, role, content, strlen(content), error);
 }
 
 static bool role_is_known(const char *role) {
@@ -57,12 +52,7 @@ static c2c_status chat_add_element(chat *c, const json_value *element, const cha
     if (!role_is_known(role))
         return error_set(error, C2C_STATUS_BAD_FILE,
                          "%s: role: expected system, user or assistant, found \"%s\"", where, role);
-    uint32_t length = json_get(element, "content")->count;
-    if (strlen(content) != length)
-        return error_set(error, C2C_STATUS_BAD_FILE,
-                         "%s: content: found a NUL character at byte position %zu; remove it",
-                         where, strlen(content));
-    return chat_add_bytes(c, role, content, length, error);
+    return chat_add(c, role, content, error);
 }
 
 c2c_status chat_add_json(chat *c, const json_value *list, const char *where, c2c_error *error) {

@@ -47,7 +47,7 @@ static void test_wrong_messages(void **state) {
          {"element 0: role", "system, user or assistant", "\"tool\""}},
         {"[{\"role\": \"user\", \"content\": \"a\\u0000b\"}]",
          C2C_STATUS_BAD_FILE,
-         {"element 0: content", "NUL character at byte position 1"}},
+         {"element 0", "content", "without NUL"}},
         {"[{\"role\": \"user\", \"content\": \"\", \"name\": \"x\"}]",
          C2C_STATUS_UNSUPPORTED,
          {"element 0", "role and content", "\"name\""}},

@@ -178,10 +178,8 @@ static void test_help(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_edges),
-        cmocka_unit_test(test_wrong),
-        cmocka_unit_test(test_required_and_many),
+        cmocka_unit_test(test_values), cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_wrong),  cmocka_unit_test(test_required_and_many),
         cmocka_unit_test(test_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

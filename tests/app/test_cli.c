@@ -1,0 +1,385 @@
+/* test_cli.c - the built program's verbs, on the demo pair: usage, answers, reports. */
+#include "app/program.h"
+
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char pair_question[] = "What is the favourite colour of Kumaso? Answer in one word.";
+
+/* ---- Usage -------------------------------------------------------------------------------- */
+
+static void test_wrong_usage(void **state) {
+    (void)state;
+    static const struct {
+        const char *arguments[12];
+        const char *holds;
+    } cases[] = {
+        {{NULL}, "a verb is missing"},
+        {{"fly"}, "unknown verb \"fly\""},
+        {{"run"}, "--receiver DIR is missing"},
+        {{"run", "--receiver", "x"}, "-p TEXT or --messages FILE.json is missing"},
+        {{"run", "--receiver", "x", "-p", "a", "--messages", "b"}, "exclude each other"},
+        {{"run", "--receiver", "x", "-p", "a", "--nope"}, "unknown option --nope"},
+        {{"run", "--receiver", "x", "-p"}, "-p needs a value"},
+        {{"run", "--receiver", "x", "-p", "a", "-n", "ten"}, "-n: expected a whole number"},
+        {{"run", "--receiver", "x", "-p", "a", "-n", "0"}, "from 1 to"},
+        {{"run", "--receiver", "x", "-p", "a", "--threads", "0"}, "--threads: expected"},
+        {{"run", "--receiver", "x", "-p", "a", "--dtype", "f64"}, "one of auto, f32, bf16"},
+        {{"run", "--receiver", "x", "-p", "a", "--sharer", "y"}, "--sharer and --fuser"},
+        {{"run", "--receiver", "x", "-p", "a", "--fuser", "y"}, "--sharer and --fuser"},
+        {{"run", "--receiver", "x", "--messages", "m", "--raw"}, "--raw needs -p"},
+        {{"run", "--receiver", "x", "-p", "a", "--raw", "--system", "s"}, "--raw and --system"},
+        {{"run", "--receiver", "x", "-p", "a", "--thinking", "--no-thinking"}, "exclude each"},
+        {{"run", "--receiver", "x", "-p", "a", "--compare"}, "--compare needs --sharer"},
+        {{"run", "--receiver", "x", "-p", "a", "--background-prompt", "b"}, "needs --compare"},
+        {{"run", "--receiver", "x", "-p", "a", "--background-tokens", "9"}, "needs --compare"},
+        {{"run", "--receiver", "x", "-p", "a", "word"}, "unexpected argument \"word\""},
+        {{"inspect"}, "PATH is missing"},
+        {{"inspect", "a", "b"}, "a second one: \"b\""},
+        {{"demo", "--limit", "-1"}, "--limit: expected"},
+        {{"version", "--json"}, "unknown option --json"},
+        {{"help", "fly"}, "unknown verb \"fly\""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        program_result r;
+        program_run(&r, cases[i].arguments);
+        assert_program_fails(&r, 2, (const char *const[]){cases[i].holds, "usage: c2c", NULL});
+        program_result_free(&r);
+    }
+}
+
+/* Right usage, but more than there is in this version: a failure, not wrong usage. */
+static void test_second_sharer(void **state) {
+    (void)state;
+    program_result r;
+    PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER, "--sharer", DEMO_SHARER, "--fuser", DEMO_FUSER,
+            "--sharer", "other", "--fuser", "other", "-p", "a");
+    assert_program_fails(&r, 1, (const char *const[]){"--sharer other", "one sharer", NULL});
+    program_result_free(&r);
+}
+
+static void test_help_and_version(void **state) {
+    (void)state;
+    static const struct {
+        const char *arguments[3];
+        const char *holds[3];
+    } cases[] = {
+        {{"help"}, {"usage: c2c VERB", "inspect", "demo"}},
+        {{"--help"}, {"usage: c2c VERB"}},
+        {{"help", "run"}, {"usage: c2c run --receiver DIR", "(default: 256)", "--background-t"}},
+        {{"run", "--help"}, {"usage: c2c run --receiver DIR", "all processors", "{question}"}},
+        {{"demo", "--help"}, {"usage: c2c demo", "--pair DIR", "(default: 6)"}},
+        {{"inspect", "--help"}, {"usage: c2c inspect PATH", "--json"}},
+        {{"version"}, {"c2c "}},
+        {{"--version"}, {"c2c "}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        program_result r;
+        program_run(&r, cases[i].arguments);
+        assert_int_equal(r.status, 0);
+        assert_string_equal(r.err, "");
+        for (size_t k = 0; k < 3 && cases[i].holds[k]; k++)
+            if (!strstr(r.out, cases[i].holds[k]))
+                fail_msg("\"%s\" is not in:\n%s", cases[i].holds[k], r.out);
+        program_result_free(&r);
+    }
+}
+
+/* ---- Answers ------------------------------------------------------------------------------ */
+
+/* The object of --json has these keys and no others; counts agree with each other. */
+static void check_answer(const json_value *a) {
+    static const char *const keys[] = {"text",          "ids",     "prompt_tokens", "new_tokens",
+                                       "finish_reason", "load_ms", "ttft_ms",       "decode_tok_s"};
+    assert_int_equal(a->type, JSON_OBJECT);
+    assert_int_equal(a->count, sizeof keys / sizeof *keys);
+    for (size_t i = 0; i < a->count; i++)
+        assert_string_equal(a->members[i].key, keys[i]);
+    assert_int_equal(json_get(a, "ids")->type, JSON_ARRAY);
+    assert_int_equal(json_get(a, "ids")->count, json_get(a, "new_tokens")->integer);
+    assert_true(json_get(a, "prompt_tokens")->integer > 0);
+    static const char *const numbers[] = {"load_ms", "ttft_ms", "decode_tok_s"};
+    for (size_t i = 0; i < 3; i++) {
+        double value;
+        assert_ok(json_get_real(a, numbers[i], NULL, &value, "answer", &test_error));
+        assert_true(value >= 0);
+    }
+}
+
+static const char *text_of(const json_value *a, const char *key) {
+    return json_get(a, key)->string;
+}
+
+static void test_run_json_equals_stream(void **state) {
+    (void)state;
+    program_result streamed, printed;
+    PROGRAM(&streamed, "run", "--receiver", DEMO_RECEIVER, "--sharer", DEMO_SHARER, "--fuser",
+            DEMO_FUSER, "-p", pair_question, "--dtype", "f32");
+    PROGRAM(&printed, "run", "--receiver", DEMO_RECEIVER, "--sharer", DEMO_SHARER, "--fuser",
+            DEMO_FUSER, "-p", pair_question, "--dtype", "f32", "--threads", "1", "--json");
+    json_document *document = program_json(&printed);
+    const json_value *a = json_root(document);
+    check_answer(a);
+    assert_string_equal(printed.err, "");
+    /* The answer that the original left in eval.jsonl for this question. */
+    assert_string_equal(text_of(a, "text"), "ivory.");
+    assert_string_equal(text_of(a, "finish_reason"), "stop");
+    buffer line = {0};
+    buffer_printf(&line, "%s\n", text_of(a, "text"));
+    assert_int_equal(streamed.status, 0);
+    assert_string_equal(streamed.out, line.data);
+    buffer_clear(&line);
+    buffer_printf(&line, "%lld prompt tokens", (long long)json_get(a, "prompt_tokens")->integer);
+    assert_non_null(strstr(streamed.err, line.data));
+    assert_non_null(strstr(streamed.err, "tokens/s"));
+    buffer_free(&line);
+    json_close(document);
+    program_result_free(&streamed);
+    program_result_free(&printed);
+}
+
+static void test_run_length_and_raw(void **state) {
+    (void)state;
+    program_result r;
+    PROGRAM(&r, "run", "--receiver", DEMO_SHARER, "-p", pair_question, "-n", "1", "--json");
+    json_document *document = program_json(&r);
+    check_answer(json_root(document));
+    assert_string_equal(text_of(json_root(document), "finish_reason"), "length");
+    assert_int_equal(json_get(json_root(document), "new_tokens")->integer, 1);
+    int64_t rendered = json_get(json_root(document), "prompt_tokens")->integer;
+    json_close(document);
+    program_result_free(&r);
+    /* What the template would have rendered, given raw, has the same tokens and answer. */
+    buffer raw = {0};
+    buffer_printf(&raw, "<|im_start|>user\n%s<|im_end|>\n<|im_start|>assistant\n", pair_question);
+    PROGRAM(&r, "run", "--receiver", DEMO_SHARER, "-p", raw.data, "--raw", "--json");
+    document = program_json(&r);
+    assert_int_equal(json_get(json_root(document), "prompt_tokens")->integer, rendered);
+    assert_string_equal(text_of(json_root(document), "text"), "gold.");
+    json_close(document);
+    program_result_free(&r);
+    buffer_free(&raw);
+}
+
+static void test_run_messages_and_system(void **state) {
+    (void)state;
+    char *folder = test_folder_make();
+    buffer json = {0};
+    buffer_printf(&json, "[{\"role\": \"user\", \"content\": \"%s\"}]\n", pair_question);
+    test_file_write(folder, "messages.json", json.data, json.length);
+    char *path = path_join(folder, "messages.json");
+    program_result file, text, system;
+    PROGRAM(&file, "run", "--receiver", DEMO_SHARER, "--messages", path, "--json");
+    PROGRAM(&text, "run", "--receiver", DEMO_SHARER, "-p", pair_question, "--json");
+    PROGRAM(&system, "run", "--receiver", DEMO_SHARER, "-p", pair_question, "--system", "Be brief.",
+            "--json");
+    json_document *a = program_json(&file), *b = program_json(&text), *c = program_json(&system);
+    assert_string_equal(text_of(json_root(a), "text"), text_of(json_root(b), "text"));
+    assert_int_equal(json_get(json_root(a), "prompt_tokens")->integer,
+                     json_get(json_root(b), "prompt_tokens")->integer);
+    assert_true(json_get(json_root(c), "prompt_tokens")->integer >
+                json_get(json_root(b), "prompt_tokens")->integer);
+    json_close(a);
+    json_close(b);
+    json_close(c);
+    program_result_free(&file);
+    program_result_free(&text);
+    program_result_free(&system);
+    free(path);
+    buffer_free(&json);
+    test_folder_remove(folder);
+}
+
+static void test_compare(void **state) {
+    (void)state;
+    static const char *const ways[] = {"receiver", "sharer", "text", "c2c"};
+    static const char *const answers[] = {"blue.", "gold.", "gold.", "ivory."};
+    program_result r;
+    PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER, "--sharer", DEMO_SHARER, "--fuser", DEMO_FUSER,
+            "--messages", "tests/app/data/kumaso.json", "--dtype", "f32", "--compare",
+            "--background-prompt",
+            "Tell me what helps to answer: What is the favourite colour of Kumaso?", "--json");
+    json_document *document = program_json(&r);
+    const json_value *root = json_root(document);
+    assert_int_equal(root->count, 4);
+    for (int i = 0; i < 4; i++) {
+        assert_string_equal(root->members[i].key, ways[i]);
+        check_answer(&root->members[i].value);
+        assert_string_equal(text_of(&root->members[i].value, "text"), answers[i]);
+    }
+    json_close(document);
+    program_result_free(&r);
+    /* {question} is the last user message; the table shows the four answers. */
+    PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER, "--sharer", DEMO_SHARER, "--fuser", DEMO_FUSER,
+            "-p", "What is the favourite colour of Kumaso?", "--compare", "--background-prompt",
+            "Tell me what helps to answer: {question}", "--background-tokens", "20");
+    assert_int_equal(r.status, 0);
+    assert_string_equal(r.err, "");
+    static const char *const shown[] = {"receiver alone", "sharer alone",
+                                        "text to text",   "C2C",
+                                        "first token",    "Kumaso likes the colour gold."};
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
+        if (!strstr(r.out, shown[i]))
+            fail_msg("\"%s\" is not in:\n%s", shown[i], r.out);
+    program_result_free(&r);
+}
+
+/* A reader that is gone, or a full disk, is a failure. */
+static void test_output_that_fails(void **state) {
+    (void)state;
+    const char *build = getenv("C2C_BUILD");
+    buffer command = {0};
+    buffer_printf(&command, "%s/c2c run --receiver " DEMO_SHARER " -p x -n 3 2>&1 >/dev/full",
+                  build ? build : "build");
+    FILE *pipe = popen(command.data, "r");
+    assert_non_null(pipe);
+    char line[512] = "";
+    assert_non_null(fgets(line, sizeof line, pipe));
+    assert_non_null(strstr(line, "c2c: cannot write to standard output: No space left"));
+    assert_int_equal(WEXITSTATUS(pclose(pipe)), 1);
+    buffer_clear(&command);
+    buffer_printf(&command, "%s/c2c help 2>&1 >&-", build ? build : "build");
+    pipe = popen(command.data, "r");
+    assert_non_null(fgets(line, sizeof line, pipe));
+    assert_non_null(strstr(line, "cannot write to standard output"));
+    assert_int_equal(WEXITSTATUS(pclose(pipe)), 1);
+    buffer_free(&command);
+}
+
+/* ---- Demo --------------------------------------------------------------------------------- */
+
+static void test_demo(void **state) {
+    (void)state;
+    program_result r;
+    PROGRAM(&r, "demo", "--limit", "20", "--dtype", "f32");
+    assert_int_equal(r.status, 0);
+    /* No bar where standard error is no terminal. */
+    assert_string_equal(r.err, "");
+    static const char *const shown[] = {
+        "[the chat says: ",    "[the sharer knows]", "right",           "wrong", "20 questions",
+        "known to the sharer", "told in the chat",   "80 of 80 answers"};
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
+        if (!strstr(r.out, shown[i]))
+            fail_msg("\"%s\" is not in:\n%s", shown[i], r.out);
+    assert_null(strchr(r.out, '\x1b'));
+    program_result_free(&r);
+    PROGRAM(&r, "demo", "--limit", "20", "--pair", "share/demo", "--dtype", "f32", "--json");
+    json_document *document = program_json(&r);
+    const json_value *root = json_root(document);
+    assert_int_equal(json_get(root, "questions")->integer, 20);
+    assert_int_equal(json_get(json_get(root, "c2c"), "as_recorded")->integer, 20);
+    double share;
+    assert_ok(json_get_real(json_get(root, "receiver"), "told", NULL, &share, "", &test_error));
+    assert_true(share == 1.0);
+    json_close(document);
+    program_result_free(&r);
+    PROGRAM(&r, "demo", "--pair", "nowhere");
+    assert_program_fails(&r, 1, (const char *const[]){"--pair nowhere", "eval.jsonl", NULL});
+    program_result_free(&r);
+}
+
+/* ---- Inspect ------------------------------------------------------------------------------ */
+
+static void check_inspect(const char *path, const char *const *texts, const char *kind,
+                          json_document **document) {
+    program_result r;
+    PROGRAM(&r, "inspect", path);
+    if (r.status != 0)
+        fail_msg("%s: %s", path, r.err);
+    for (; *texts; texts++)
+        if (!strstr(r.out, *texts))
+            fail_msg("%s: \"%s\" is not in:\n%s", path, *texts, r.out);
+    program_result_free(&r);
+    PROGRAM(&r, "inspect", "--json", path);
+    *document = program_json(&r);
+    assert_string_equal(text_of(json_root(*document), "kind"), kind);
+    program_result_free(&r);
+}
+
+static void test_inspect_folders(void **state) {
+    (void)state;
+    json_document *document;
+    check_inspect(DEMO_RECEIVER,
+                  (const char *const[]){"qwen3", "1,008", "bf16", "chat_template.jinja", "1002",
+                                        "per token", NULL},
+                  "model folder", &document);
+    const json_value *root = json_root(document);
+    assert_int_equal(json_get(root, "layers")->integer, 4);
+    assert_int_equal(json_get(root, "eos_ids")->count, 1);
+    /* 4 layers of keys and values, 2 heads of 16 features, 4 bytes each. */
+    assert_int_equal(json_get(json_get(root, "memory"), "cache_bytes_per_token")->integer,
+                     4 * 2 * 2 * 16 * 4);
+    json_close(document);
+    check_inspect(DEMO_FUSER,
+                  (const char *const[]){"C2CProjector", "hidden 192", "receiver layer", "open",
+                                        "closed", NULL},
+                  "fuser folder", &document);
+    root = json_root(document);
+    assert_int_equal(json_get(root, "projector_count")->integer, 4);
+    const json_value *layers = json_get(root, "layers");
+    assert_int_equal(layers->count, 4);
+    assert_int_equal(json_get(&layers->items[3], "sharer_layer")->integer, 5);
+    assert_true(json_get(json_get(&layers->items[3], "value_gate"), "open")->boolean);
+    json_close(document);
+}
+
+static void test_inspect_files(void **state) {
+    (void)state;
+    static const struct {
+        const char *path, *kind;
+        const char *holds[4];
+    } cases[] = {
+        {DEMO_RECEIVER "/model.safetensors",
+         "tensor file",
+         {"model.embed_tokens.weight", "[1008, 128]", "bf16"}},
+        {DEMO_FUSER "/final/projector_0.pt", "tensor file", {"key_gate_logit", "[]", "bf16"}},
+        {DEMO_RECEIVER "/tokenizer.json", "tokenizer", {"BPE", "merges", "ByteLevel"}},
+        {DEMO_RECEIVER "/config.json", "model configuration", {"qwen3", "1,008"}},
+        {DEMO_RECEIVER "/generation_config.json", "generation configuration", {"eos"}},
+        {DEMO_RECEIVER "/tokenizer_config.json", "tokenizer configuration", {"class"}},
+        {DEMO_FUSER "/config.json", "recipe", {"C2CProjector", "training", "last_aligned"}},
+        {DEMO_FUSER "/final/projector_0.json", "projector", {"C2CProjector", "192"}},
+        {DEMO_FUSER "/final/projector_config.json", "layer map", {"projectors", "5"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_document *document;
+        check_inspect(cases[i].path, cases[i].holds, cases[i].kind, &document);
+        json_close(document);
+    }
+}
+
+static void test_inspect_refuses(void **state) {
+    (void)state;
+    static const char *const cases[][3] = {
+        {"nowhere", "nowhere", "cannot open"},
+        {"share/demo", "share/demo", "expected a model folder"},
+        {"Makefile", "Makefile", "expected a model folder, a fuser folder"},
+        {"share/demo/eval.jsonl", "eval.jsonl", "expected a model folder, a fuser folder"},
+        {"share/demo/expected_accuracy.json", "expected_accuracy.json", "none of these"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        program_result r;
+        PROGRAM(&r, "inspect", cases[i][0]);
+        assert_program_fails(&r, 1, (const char *const[]){cases[i][1], cases[i][2], NULL});
+        program_result_free(&r);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_wrong_usage),
+        cmocka_unit_test(test_second_sharer),
+        cmocka_unit_test(test_help_and_version),
+        cmocka_unit_test(test_run_json_equals_stream),
+        cmocka_unit_test(test_run_length_and_raw),
+        cmocka_unit_test(test_run_messages_and_system),
+        cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_output_that_fails),
+        cmocka_unit_test(test_demo),
+        cmocka_unit_test(test_inspect_folders),
+        cmocka_unit_test(test_inspect_files),
+        cmocka_unit_test(test_inspect_refuses),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
