@@ -53,7 +53,7 @@ typedef enum options_outcome { OPTIONS_READY = 0, OPTIONS_HELP, OPTIONS_WRONG } 
 /* Reads argv[0 .. argc-1], "--name value" and "--name=value". Targets point into argv afterwards.
  * OPTIONS_WRONG fills *error; OPTIONS_HELP: --help was met. */
 options_outcome options_parse(const option_set *set, int argc, char *const *argv, c2c_error *error);
-/* Appends one aligned line per option, with its default. */
+/* Appends a table of all options with their defaults, --help among them. */
 void options_help(const option_set *set, buffer *out);
 
 /* ---- Verbs (verb.c; the table is in main.c) -------------------------------------------- */

@@ -118,6 +118,27 @@ static c2c_status tell_tokenizer_config(report *r, const json_document *document
     return C2C_STATUS_OK;
 }
 
+static bool is_special_tokens(const json_value *root) {
+    return json_get(root, "eos_token") || json_get(root, "bos_token") ||
+           json_get(root, "pad_token");
+}
+
+/* Each is a text, or an object whose content is the text. */
+static c2c_status tell_special_tokens(report *r, const json_document *document, c2c_error *error) {
+    (void)error;
+    const json_value *root = json_root(document);
+    json_out_open(&r->json, "tokens", '{');
+    for (uint32_t i = 0; i < root->count; i++) {
+        const json_member *m = &root->members[i];
+        const json_value *text =
+            m->value.type == JSON_OBJECT ? json_get(&m->value, "content") : &m->value;
+        if (text && text->type == JSON_STRING)
+            report_text(r, m->key, m->key, text->string);
+    }
+    json_out_close(&r->json, '}');
+    return C2C_STATUS_OK;
+}
+
 static bool is_generation_config(const json_value *root) {
     return json_get(root, "eos_token_id") != NULL;
 }
@@ -232,6 +253,7 @@ static const json_kind kinds[] = {
     {"model configuration", is_model_config, tell_model_config},
     {"weight index", is_weight_index, tell_weight_index},
     {"tokenizer configuration", is_tokenizer_config, tell_tokenizer_config},
+    {"special tokens", is_special_tokens, tell_special_tokens},
     {"generation configuration", is_generation_config, tell_generation_config},
     {"layer map", is_layer_map, tell_layer_map},
     {"messages", is_messages, tell_messages},

@@ -158,7 +158,7 @@ options_outcome options_parse(const option_set *set, int argc, char *const *argv
     return check_required(set, seen, operand, error) ? OPTIONS_WRONG : OPTIONS_READY;
 }
 
-/* The default, or nothing where there is none. */
+/* The default in brackets, or nothing where there is none. */
 static void append_default(const option *o, buffer *out) {
     if (o->required || (o->shown && !*o->shown))
         return;
@@ -173,18 +173,20 @@ static void append_default(const option *o, buffer *out) {
 }
 
 void options_help(const option_set *set, buffer *out) {
-    int width = 0;
+    table t;
+    table_init(&t, NULL, "ll");
     for (size_t i = 0; i < set->count; i++) {
         const option *o = &set->options[i];
-        int columns = (int)(strlen(o->name) + (o->value ? strlen(o->value) + 1 : 0));
-        width = columns > width ? columns : width;
+        buffer help = {0};
+        buffer_append_text(&help, o->help);
+        append_default(o, &help);
+        table_add(&t, "%s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+        table_add(&t, "%s", help.data ? help.data : "");
+        out->failed = out->failed || help.failed;
+        buffer_free(&help);
     }
-    for (size_t i = 0; i < set->count; i++) {
-        const option *o = &set->options[i];
-        int name = (int)strlen(o->name);
-        buffer_printf(out, "  %s%s%-*s  %s", o->name, o->value ? " " : "",
-                      width - name - (o->value ? 1 : 0), o->value ? o->value : "", o->help);
-        append_default(o, out);
-        buffer_append_char(out, '\n');
-    }
+    table_add(&t, "--help");
+    table_add(&t, "this text");
+    table_write(&t, 2, 100, out);
+    table_deinit(&t);
 }

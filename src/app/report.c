@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#define LABEL_COLUMNS 16
+#define LABEL_COLUMNS 18
 
 /* Reports are as wide as what they name: nothing is broken into lines. */
 #define REPORT_COLUMNS 4096

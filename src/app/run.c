@@ -141,6 +141,10 @@ static c2c_status run_settings_run(const run_settings *s, c2c_error *error) {
             s->compare ? compare_answers(&p, &q, s->json, error) : run_answer(&p, s, &q, error);
     pair_close(&p);
     chat_deinit(&messages);
+    if (status == C2C_STATUS_CONTEXT_FULL) {
+        const c2c_error full = *error;
+        error_set(error, status, "%s (--ctx N)", full.message);
+    }
     return status;
 }
 

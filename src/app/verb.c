@@ -36,7 +36,6 @@ bool verb_options(const verb *v, const option_set *set, int argc, char *const *a
     append_usage(v, &help);
     buffer_printf(&help, "\nc2c %s: %s.\n\n", v->name, v->summary);
     options_help(set, &help);
-    buffer_printf(&help, "  --help  this text\n");
     if (v->notes)
         buffer_printf(&help, "\n%s\n", v->notes);
     c2c_error error = {0};

@@ -153,6 +153,7 @@ void file_edit(const char *folder, const char *name, const char *from, const cha
     buffer text = {0};
     buffer_append(&text, bytes, (size_t)(found - bytes));
     buffer_append_text(&text, to);
+    assert_true(strlen(to) <= strlen(from));
     /* What lies behind keeps its place. */
     for (size_t i = strlen(to); i < strlen(from); i++)
         buffer_append_char(&text, ' ');

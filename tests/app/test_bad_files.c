@@ -57,7 +57,7 @@ static void run_case(const bad_case *c) {
     PROGRAM(&r, "run", "--receiver", c->part == RECEIVER ? folder : DEMO_RECEIVER, "--sharer",
             c->part == SHARER ? folder : DEMO_SHARER, "--fuser",
             c->part == FUSER ? folder : DEMO_FUSER, "-p", "Hello", "-n", "2");
-    /* Seen with a failing test; with C2C_TEST_SHOW they are read by eye. */
+    /* The log keeps every message, to be read by eye. */
     print_message("%s: %s", c->file, r.err);
     const char *texts[8] = {folder, c->file};
     for (size_t i = 0; i < 5; i++)
@@ -75,8 +75,8 @@ static void test_weights(void **state) {
     (void)state;
     static const char file[] = "model.safetensors";
     static const bad_case cases[] = {
-        {RECEIVER, file, REMOVE, .holds = {"cannot open"}},
-        {RECEIVER, file, EMPTY, .holds = {"expected", "found"}},
+        {RECEIVER, file, REMOVE, .holds = {"expected", "found neither"}},
+        {RECEIVER, file, EMPTY, .holds = {"expected", "found 0 bytes"}},
         {RECEIVER, file, TRUNCATE, .holds = {"expected", "found"}},
         {SHARER, file, TRUNCATE, .holds = {"expected", "found"}},
         {RECEIVER, file, LIE, .holds = {"header", "expected", "found"}},
@@ -126,9 +126,9 @@ static void test_configs(void **state) {
     static const char file[] = "config.json";
     static const bad_case cases[] = {
         {RECEIVER, file, REMOVE, .holds = {"cannot open"}},
-        {RECEIVER, file, EMPTY, .holds = {"expected"}},
+        {RECEIVER, file, EMPTY, .holds = {"line 1"}},
         {RECEIVER, file, TRUNCATE, .holds = {"line"}},
-        {RECEIVER, file, GARBAGE, .holds = {"UTF-8", "byte"}},
+        {RECEIVER, file, GARBAGE, .holds = {"line 1", "UTF-8"}},
         {RECEIVER,
          file,
          EDIT,
@@ -193,7 +193,7 @@ static void test_tokenizers_and_templates(void **state) {
 static void test_fusers(void **state) {
     (void)state;
     static const bad_case cases[] = {
-        {FUSER, "projector_config.json", REMOVE, .holds = {"cannot open"}},
+        {FUSER, "projector_config.json", REMOVE, .holds = {"no projector_config.json"}},
         {FUSER, "projector_config.json", TRUNCATE, .holds = {"line"}},
         {FUSER, "projector_config.json", EDIT, "[[5, 3]]", "[[5, 9]]", {"projector", "9", "4"}},
         {FUSER, "projector_config.json", EDIT, "[[5, 3]]", "[[8, 3]]", {"layer", "8", "6"}},
@@ -213,7 +213,7 @@ static void test_fusers(void **state) {
          "projector_1.pt",
          EDIT,
          "ctorch._utils\n_rebuild_tensor_v2\n",
-         "cos\nsystem_________________________\n",
+         "cos\nsystem______________________\n",
          {"os.system", "refused"}},
         {FUSER, "projector_1.pt", EDIT, "key_in.bias", "key_in.bi__", {"key_in.bias"}},
     };
@@ -250,7 +250,9 @@ static void test_mismatches(void **state) {
     PROGRAM(&r, "run", "--receiver", "tests/golden/data/models/tiny-qwen3", "--sharer",
             "tests/golden/data/models/tiny-qwen2", "--fuser", DEMO_FUSER, "-p", "Hello");
     print_message("%s", r.err);
-    assert_program_fails(&r, 1, (const char *const[]){"projector_0", "expected", "found", NULL});
+    assert_program_fails(&r, 1,
+                         (const char *const[]){"projector_0.pt", "2 kv heads of dimension 32",
+                                               "dimension 8", NULL});
     program_result_free(&r);
     PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER, "--sharer",
             "tests/golden/data/models/tiny-qwen2", "--fuser", DEMO_FUSER, "-p", "Hello");

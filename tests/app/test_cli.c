@@ -313,7 +313,7 @@ static void test_inspect_folders(void **state) {
     json_close(document);
     check_inspect(DEMO_FUSER,
                   (const char *const[]){"C2CProjector", "hidden 192", "receiver layer", "open",
-                                        "closed", NULL},
+                                        "(0.316)", NULL},
                   "fuser folder", &document);
     root = json_root(document);
     assert_int_equal(json_get(root, "projector_count")->integer, 4);
@@ -338,6 +338,7 @@ static void test_inspect_files(void **state) {
         {DEMO_RECEIVER "/config.json", "model configuration", {"qwen3", "1,008"}},
         {DEMO_RECEIVER "/generation_config.json", "generation configuration", {"eos"}},
         {DEMO_RECEIVER "/tokenizer_config.json", "tokenizer configuration", {"class"}},
+        {DEMO_RECEIVER "/special_tokens_map.json", "special tokens", {"<|im_end|>"}},
         {DEMO_FUSER "/config.json", "recipe", {"C2CProjector", "training", "last_aligned"}},
         {DEMO_FUSER "/final/projector_0.json", "projector", {"C2CProjector", "192"}},
         {DEMO_FUSER "/final/projector_config.json", "layer map", {"projectors", "5"}},

@@ -172,7 +172,8 @@ static void test_help(void **state) {
                                    "  -p TEXT       c (default: a word)\n"
                                    "  -n N          d (default: 256)\n"
                                    "  --dtype NAME  e (default: auto)\n"
-                                   "  --flag        f\n");
+                                   "  --flag        f\n"
+                                   "  --help        this text\n");
     buffer_free(&help);
 }
 
