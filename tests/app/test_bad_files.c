@@ -195,7 +195,12 @@ static void test_fusers(void **state) {
     static const bad_case cases[] = {
         {FUSER, "projector_config.json", REMOVE, .holds = {"no projector_config.json"}},
         {FUSER, "projector_config.json", TRUNCATE, .holds = {"line"}},
-        {FUSER, "projector_config.json", EDIT, "[[5, 3]]", "[[5, 9]]", {"projector", "9", "4"}},
+        {FUSER,
+         "projector_config.json",
+         EDIT,
+         "[[5, 3]]",
+         "[[5, 9]]",
+         {"receiver layer 3", "projector_9.json"}},
         {FUSER, "projector_config.json", EDIT, "[[5, 3]]", "[[8, 3]]", {"layer", "8", "6"}},
         {FUSER, "projector_config.json", EDIT, "[[5, 3]]", "[[5, x]]", {"line 1"}},
         {FUSER, "projector_1.json", EDIT, "C2CProjector", "XYZProjector", {"XYZProjector"}},
