@@ -201,7 +201,7 @@ static void test_fusers(void **state) {
          "[[5, 3]]",
          "[[5, 9]]",
          {"receiver layer 3", "projector_9.json"}},
-        {FUSER, "projector_config.json", EDIT, "[[5, 3]]", "[[8, 3]]", {"layer", "8", "6"}},
+        {FUSER, "projector_config.json", EDIT, "[[5, 3]]", "[[8, 3]]", {"layer 8", "layers 0 to 5"}},
         {FUSER, "projector_config.json", EDIT, "[[5, 3]]", "[[5, x]]", {"line 1"}},
         {FUSER, "projector_1.json", EDIT, "C2CProjector", "XYZProjector", {"XYZProjector"}},
         {FUSER,
