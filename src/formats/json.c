@@ -282,7 +282,9 @@ static c2c_status syntax_error(builder *b, size_t offset) {
         size_t length = strlen(start);
         if (length > 0 && start[length - 1] == '.')
             start[length - 1] = 0;
-        snprintf(what, sizeof what, "invalid JSON: %.120s", start);
+        bool ended = strcmp(start, "premature EOF") == 0;
+        snprintf(what, sizeof what, "invalid JSON: %.120s",
+                 ended ? "expected more, found the end; is the file truncated?" : start);
         yajl_free_error(b->parser, text);
     }
     return fail_at(b, offset, what);

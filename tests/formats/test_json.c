@@ -84,8 +84,10 @@ static void test_bad_documents_say_where(void **state) {
     static const struct {
         const char *text, *message;
     } rows[] = {
-        {"", "t.json: line 1, column 1: invalid JSON: premature EOF"},
-        {"{\"a\":[1", "t.json: line 1, column 8: invalid JSON: premature EOF"},
+        {"", "t.json: line 1, column 1: invalid JSON: expected more, found the end; is the file "
+             "truncated?"},
+        {"{\"a\":[1", "t.json: line 1, column 8: invalid JSON: expected more, found the end; is "
+                      "the file truncated?"},
         {"[1,]", "line 1, column 4: invalid JSON"},
         {"[\n  1,\n  2 3]", "line 3, column 5: invalid JSON"},
         {"[1}", "column 3"},
@@ -104,7 +106,7 @@ static void test_bad_documents_say_where(void **state) {
         {"\"\xc3\xa9\t\"", "line 1, column 3: invalid JSON: invalid character inside string"},
         {"\"\\x\"", "invalid JSON"},
         {"\"\\u12g4\"", "non-hex"},
-        {"\"ab", "premature EOF"},
+        {"\"ab", "is the file truncated?"},
         {"// x\n1", "comment"},
         {"\xef\xbb\xbf{}", "invalid JSON"},
         {"\"\xc0\x80\"", "line 1, column 2: not valid UTF-8"},        /* overlong NUL */
@@ -170,7 +172,7 @@ static void test_open(void **state) {
     assert_string_equal(json_get(json_root(d), "x")->string, "y");
     json_close(d);
     assert_fails(json_open(&d, empty, &test_error), C2C_STATUS_BAD_FILE, "empty.json",
-                 "premature EOF");
+                 "is the file truncated?");
     assert_fails(json_open(&d, missing, &test_error), C2C_STATUS_NOT_FOUND, "missing.json");
     assert_fails(json_open(&d, folder, &test_error), C2C_STATUS_IO, "a folder");
     free(good);

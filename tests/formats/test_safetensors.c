@@ -312,7 +312,7 @@ static void test_an_index_that_lies(void **state) {
         c2c_status status;
         const char *message;
     } rows[] = {
-        {"{", C2C_STATUS_BAD_FILE, "premature EOF"},
+        {"{", C2C_STATUS_BAD_FILE, "is the file truncated?"},
         {"{}", C2C_STATUS_BAD_FILE, "\"weight_map\": expected an object of tensors and their"},
         {"{\"weight_map\":[]}", C2C_STATUS_BAD_FILE, "found an array"},
         {"{\"weight_map\":{}}", C2C_STATUS_BAD_FILE, "found an empty one"},
