@@ -201,7 +201,12 @@ static void test_fusers(void **state) {
          "[[5, 3]]",
          "[[5, 9]]",
          {"receiver layer 3", "projector_9.json"}},
-        {FUSER, "projector_config.json", EDIT, "[[5, 3]]", "[[8, 3]]", {"layer 8", "layers 0 to 5"}},
+        {FUSER,
+         "projector_config.json",
+         EDIT,
+         "[[5, 3]]",
+         "[[8, 3]]",
+         {"layer 8", "layers 0 to 5"}},
         {FUSER, "projector_config.json", EDIT, "[[5, 3]]", "[[5, x]]", {"line 1"}},
         {FUSER, "projector_1.json", EDIT, "C2CProjector", "XYZProjector", {"XYZProjector"}},
         {FUSER,
@@ -219,7 +224,7 @@ static void test_fusers(void **state) {
          EDIT,
          "ctorch._utils\n_rebuild_tensor_v2\n",
          "cos\nsystem______________________\n",
-         {"os.system", "refused"}},
+         {"os.system", "expected nothing but tensors"}},
         {FUSER, "projector_1.pt", EDIT, "key_in.bias", "key_in.bi__", {"key_in.bias"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
