@@ -7,7 +7,9 @@ static bool specs_equal(const projector_spec *a, const projector_spec *b) {
     return a->kind == b->kind && a->sharer_heads == b->sharer_heads &&
            a->sharer_dim == b->sharer_dim && a->receiver_heads == b->receiver_heads &&
            a->receiver_dim == b->receiver_dim && a->hidden == b->hidden &&
-           a->intermediate == b->intermediate && a->num_layers == b->num_layers;
+           a->intermediate == b->intermediate && a->num_layers == b->num_layers &&
+           a->use_scalars == b->use_scalars && a->use_gates == b->use_gates &&
+           a->use_receiver == b->use_receiver;
 }
 
 /* One entry for each kind and size of projector; mostly there is one. */
@@ -24,9 +26,12 @@ static void report_projectors(report *r, const c2c_fuser *fuser) {
         }
         if (!first)
             continue;
-        report_line(r, "projectors", "%lld of %s: hidden %lld, intermediate %lld, %d layers",
+        report_line(r, "projectors", "%lld of %s: hidden %lld, intermediate %lld, %d layers%s%s%s",
                     (long long)count, spec->kind->name, (long long)spec->hidden,
-                    (long long)spec->intermediate, spec->num_layers);
+                    (long long)spec->intermediate, spec->num_layers,
+                    spec->use_scalars ? "" : ", no scalar weights",
+                    spec->use_gates ? "" : ", no gates",
+                    spec->use_receiver ? "" : ", receiver replaced");
         report_line(r, "cache rows", "sharer %d heads of %d, receiver %d heads of %d",
                     spec->sharer_heads, spec->sharer_dim, spec->receiver_heads, spec->receiver_dim);
         json_out_open(&r->json, NULL, '{');
@@ -39,6 +44,9 @@ static void report_projectors(report *r, const c2c_fuser *fuser) {
         json_out_integer(&r->json, "sharer_dim", spec->sharer_dim);
         json_out_integer(&r->json, "receiver_heads", spec->receiver_heads);
         json_out_integer(&r->json, "receiver_dim", spec->receiver_dim);
+        json_out_bool(&r->json, "use_scalar_weights", spec->use_scalars);
+        json_out_bool(&r->json, "use_gates", spec->use_gates);
+        json_out_bool(&r->json, "use_target", spec->use_receiver);
         json_out_close(&r->json, '}');
     }
     json_out_close(&r->json, ']');
@@ -49,12 +57,12 @@ static void append_gate(report *r, table *t, const char *key, const projector *p
     bool open = logit > 0;
     json_out_open(&r->json, key, '{');
     json_out_bool(&r->json, "open", open);
-    if (p->spec.kind->gated)
+    if (p->spec.use_gates)
         json_out_real(&r->json, "logit", logit);
     else
         json_out_null(&r->json, "logit");
     json_out_close(&r->json, '}');
-    if (p->spec.kind->gated)
+    if (p->spec.use_gates)
         table_add(t, "%s (%.3f)", open ? "open" : "closed", (double)logit);
     else
         table_add(t, "no gate");
@@ -97,7 +105,7 @@ c2c_status inspect_fuser(report *r, const char *folder, c2c_error *error) {
     if (status)
         goto done;
     report_text(r, "kind", "kind", "fuser folder");
-    report_text(r, "path", "path", fuser->folder);
+    report_text(r, "path", "path", folder);
     report_projectors(r, fuser);
     report_integer(r, "projector_count", NULL, fuser->projector_count);
     report_integer(r, "parameters", "parameters", fuser->parameters);

@@ -134,7 +134,7 @@ static void test_configs(void **state) {
          EDIT,
          "\"qwen3\"",
          "\"gpt9\"",
-         {"model_type", "\"gpt9\"", "supported", "qwen2, qwen3"}},
+         {"model_type", "\"gpt9\"", "supported", "qwen2", "qwen3"}},
         {RECEIVER,
          file,
          EDIT,
