@@ -69,6 +69,7 @@ c2c_status c2c_model_open(c2c_model **out, c2c_engine *engine, const char *folde
 void c2c_model_close(c2c_model *model) {
     if (!model)
         return;
+    backend_sync(model->backend); /* uploads may still be on their way */
     model_weights_release(model);
     backend_release(model->backend, model->frequencies);
     tensor_file_close(model->files);

@@ -34,6 +34,19 @@ static void test_description(void **state) {
     c2c_engine_close(engine);
 }
 
+/* What opening queued must not run into memory that closing released. */
+static void test_closing_before_anything_ran(void **state) {
+    (void)state;
+    backend *b;
+    c2c_engine *engine;
+    c2c_model *model;
+    assert_ok(backend_queue_open(&b, 1, &test_error));
+    assert_ok(engine_adopt(&engine, b, &test_error));
+    assert_ok(c2c_model_open(&model, engine, TINY, NULL, &test_error));
+    c2c_model_close(model);
+    c2c_engine_close(engine);
+}
+
 static void test_text_there_and_back(void **state) {
     (void)state;
     c2c_engine *engine = open_engine();
@@ -161,6 +174,7 @@ static void test_weights_that_do_not_fit(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_description),
+        cmocka_unit_test(test_closing_before_anything_ran),
         cmocka_unit_test(test_text_there_and_back),
         cmocka_unit_test(test_weights_that_do_not_fit),
     };
