@@ -1,0 +1,91 @@
+/* case_other.c - the parts of the layout that are only opened here (the demo pair, whose answers
+ * tests/demo compares) or that no code here compares yet. */
+#include "golden.h"
+
+/* ---- The demo pair ------------------------------------------------------------------------ */
+
+/* Both models, the fuser and the tokenizers open and fit each other, and one row can be asked. */
+void demo_pair_run(golden_run *run, const char *folder) {
+    golden_case c;
+    world w = {0};
+    c2c_error error = {0};
+    char kind[KIND_SIZE], *text = NULL;
+    size_t length = 0, count = 0;
+    int32_t *ids = NULL;
+    char *receiver = path_make(folder, "receiver"), *sharer = path_make(folder, "sharer");
+    char *fuser = path_make(folder, "fuser");
+    const way how = {.queue = run->queue, .threads = run->threads};
+    const c2c_message message = {"user", "Which town is home to Teteke?"};
+    const c2c_chat_options options = {.add_generation_prompt = true};
+    case_begin(&c, run, "demo_pair");
+    c2c_status status = world_open(&w, &how, receiver, sharer, fuser, kind, &error);
+    if (status == C2C_STATUS_OK)
+        status = c2c_model_render(w.receiver, &message, 1, &options, &text, &length, &error);
+    if (status == C2C_STATUS_OK)
+        status = c2c_model_encode(w.receiver, text, length, false, &ids, &count, &error);
+    if (status != C2C_STATUS_OK)
+        case_status(&c, status, kind, &error);
+    else if (count == 0)
+        case_fail(&c, "a rendered chat gave no ids");
+    c2c_free(ids);
+    c2c_free(text);
+    world_close(&w);
+    free(receiver);
+    free(sharer);
+    free(fuser);
+    case_end(&c);
+}
+
+/* ---- Projectors --------------------------------------------------------------------------- */
+
+/* A kind that the library opens must be compared: then the skip ends by itself. */
+static void projector_run(golden_run *run, const char *path, const char *name) {
+    golden_case c;
+    backend *b = NULL;
+    projector p;
+    c2c_error error = {0};
+    char kind[KIND_SIZE];
+    case_begin(&c, run, "projectors/%s", name);
+    fuser_kind(path, kind);
+    c2c_status status = backend_cpu_open(&b, run->threads, &error);
+    if (status == C2C_STATUS_OK)
+        status = projector_open(&p, b, path, 0, &error);
+    if (status == C2C_STATUS_OK) {
+        projector_close(&p, b);
+        case_fail(&c, "%s opens, but this runner does not compare single projectors", kind);
+    } else {
+        case_status(&c, status, kind, &error);
+    }
+    backend_close(b);
+    case_end(&c);
+}
+
+void projectors_run(golden_run *run, const char *folder) {
+    size_t count = 0;
+    char **names = names_list(folder, &count);
+    for (size_t i = 0; i < count; i++) {
+        char *path = path_make(folder, names[i]);
+        projector_run(run, path, names[i]);
+        free(path);
+    }
+    names_free(names, count);
+}
+
+/* ---- What no code compares yet ------------------------------------------------------------ */
+
+void not_built_run(golden_run *run, const char *path) {
+    const char *slash = strrchr(path, '/');
+    const char *area = slash ? slash + 1 : path;
+    size_t count = 0;
+    char **names = folder_exists(path) ? names_list(path, &count) : NULL;
+    for (size_t i = 0; i < (names ? count : 1); i++) {
+        golden_case c;
+        if (names)
+            case_begin(&c, run, "%s/%s", area, names[i]);
+        else
+            case_begin(&c, run, "%s", area);
+        case_unsupported(&c, "no comparison", "");
+        case_end(&c);
+    }
+    names_free(names, count);
+}
