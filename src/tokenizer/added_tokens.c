@@ -226,7 +226,6 @@ static c2c_status read_token(added_tokens *a, vocabulary *v, const json_value *v
     if (status != C2C_STATUS_OK)
         return status;
     v->tokens[token.id].special |= token.special;
-    v->tokens[token.id].strips |= token.lstrip || token.rstrip;
     a->tokens[a->count++] = token;
     return C2C_STATUS_OK;
 }
@@ -257,15 +256,17 @@ static c2c_status fill_tree(added_tokens *a, const vocabulary *v, const normaliz
     size_t bytes = 0;
     uint32_t nodes = 0;
     c2c_status status = C2C_STATUS_OK;
-    /* Twice over all tokens: how much room they take, then the tree. */
-    for (size_t i = 0; i < 2 * a->count && status == C2C_STATUS_OK; i++) {
+    /* Three times over all tokens: how much room they take, the special ones, the others. */
+    for (size_t i = 0; i < 3 * a->count && status == C2C_STATUS_OK; i++) {
+        size_t index = i % a->count, round = i / a->count;
+        const added_token *token = &a->tokens[index];
         if (i == a->count && bytes > 0)
             status = tree_init(tree, bytes, l);
-        size_t index = i % a->count;
-        if (status != C2C_STATUS_OK || a->tokens[index].normalized != normalized)
+        if (status != C2C_STATUS_OK || token->normalized != normalized ||
+            (round > 0 && token->special != (round == 1)))
             continue;
         status = pattern_of(a, v, n, index, work, &text, l);
-        if (status == C2C_STATUS_OK && i < a->count)
+        if (status == C2C_STATUS_OK && round == 0)
             bytes += text.length;
         else if (status == C2C_STATUS_OK)
             tree_add(tree, &nodes, text.bytes, text.length, (int32_t)index);

@@ -18,9 +18,13 @@ static uint64_t pair_key(int32_t left, int32_t right) {
     return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
 }
 
-static bpe_merge *find_merge(const bpe *b, uint64_t pair) {
+static size_t merge_row(const bpe *b, uint64_t pair) {
     uint64_t h = (pair ^ b->vocabulary->seed) * 0x9e3779b97f4a7c15u;
-    size_t i = (size_t)(h ^ h >> 32) & b->mask;
+    return (size_t)(h ^ h >> 32) & b->mask;
+}
+
+static bpe_merge *find_merge(const bpe *b, uint64_t pair) {
+    size_t i = merge_row(b, pair);
     while (b->merges[i].pair != FREE_PAIR && b->merges[i].pair != pair)
         i = (i + 1) & b->mask;
     return &b->merges[i];
@@ -28,11 +32,11 @@ static bpe_merge *find_merge(const bpe *b, uint64_t pair) {
 
 /* ---- Loading ------------------------------------------------------------------------------ */
 
-static c2c_status bad_merge(uint32_t index, const char *what, const char *text, size_t length,
-                            const loader *l) {
+static c2c_status bad_merge(uint32_t index, const char *text, size_t length, const loader *l) {
     char excerpt[EXCERPT_TEXT];
-    return error_set(l->error, C2C_STATUS_BAD_FILE, "%s: model.merges[%u]: %s\"%s\"", l->name,
-                     index, what, text_excerpt(excerpt, text, length));
+    return error_set(l->error, C2C_STATUS_BAD_FILE,
+                     "%s: model.merges[%u]: model.vocab lacks \"%s\"", l->name, index,
+                     text_excerpt(excerpt, text, length));
 }
 
 /* Two texts, from "a b" or ["a", "b"]. */
@@ -58,31 +62,80 @@ static bool read_merge(const json_value *item, const char *texts[2], uint32_t le
     return true;
 }
 
-static c2c_status add_merge(bpe *b, const json_value *item, uint32_t index, uint32_t rank,
-                            char *joined, const loader *l) {
-    const char *texts[2];
-    uint32_t lengths[2];
-    int32_t ids[2];
-    if (!read_merge(item, texts, lengths))
-        return error_set(l->error, C2C_STATUS_BAD_FILE,
-                         "%s: model.merges[%u]: expected \"a b\" or [\"a\", \"b\"]", l->name,
-                         index);
-    for (int i = 0; i < 2; i++) {
-        ids[i] = vocabulary_find_model(b->vocabulary, texts[i], lengths[i]);
-        if (ids[i] < 0)
-            return bad_merge(index, "model.vocab lacks ", texts[i], lengths[i], l);
-    }
-    /* Both are in the vocabulary, so both fit; together they may not. */
+/* The token whose text is both texts together; most files list tokens in the order in which
+ * merges make them, so the token behind the last one is tried first. */
+static int32_t find_merged(const bpe *b, const char *const texts[2], const uint32_t lengths[2],
+                           int32_t last, char *joined) {
+    size_t length = (size_t)lengths[0] + lengths[1];
+    const vocabulary_token *guess = vocabulary_token_of(b->vocabulary, (int64_t)last + 1);
+    if (guess && guess->in_model && guess->length == length &&
+        memcmp(guess->text, texts[0], lengths[0]) == 0 &&
+        memcmp(guess->text + lengths[0], texts[1], lengths[1]) == 0)
+        return last + 1;
+    /* Both are in the vocabulary, so `joined` has room for both. */
     memcpy(joined, texts[0], lengths[0]);
     memcpy(joined + lengths[0], texts[1], lengths[1]);
-    size_t length = (size_t)lengths[0] + lengths[1];
-    int32_t merged = vocabulary_find_model(b->vocabulary, joined, length);
-    if (merged < 0)
-        return bad_merge(index, "model.vocab lacks ", joined, length, l);
-    /* Of equal pairs the last one counts. */
-    uint64_t pair = pair_key(ids[0], ids[1]);
-    *find_merge(b, pair) = (bpe_merge){pair, rank, merged};
+    return vocabulary_find_model(b->vocabulary, joined, length);
+}
+
+/* Merges of one block: their parts are looked up together. */
+#define BLOCK (VOCABULARY_BATCH / 2)
+
+typedef struct merge_block {
+    const char *texts[BLOCK][2];
+    uint32_t lengths[BLOCK][2];
+    int32_t ids[BLOCK][2];
+    uint32_t items[BLOCK]; /* places in the file */
+    size_t count;
+} merge_block;
+
+static c2c_status add_block(bpe *b, merge_block *block, uint32_t rank, int32_t *last, char *joined,
+                            const loader *l) {
+    int32_t merged[BLOCK];
+    vocabulary_find_batch(b->vocabulary, block->texts[0], block->lengths[0], block->ids[0],
+                          2 * block->count);
+    for (size_t i = 0; i < block->count; i++) {
+        for (int j = 0; j < 2; j++)
+            if (block->ids[i][j] < 0)
+                return bad_merge(block->items[i], block->texts[i][j], block->lengths[i][j], l);
+        merged[i] = find_merged(b, block->texts[i], block->lengths[i], *last, joined);
+        if (merged[i] < 0)
+            return bad_merge(block->items[i], joined,
+                             (size_t)block->lengths[i][0] + block->lengths[i][1], l);
+        *last = merged[i];
+        __builtin_prefetch(&b->merges[merge_row(b, pair_key(block->ids[i][0], block->ids[i][1]))],
+                           1);
+    }
+    for (size_t i = 0; i < block->count; i++) {
+        /* Of equal pairs the last one counts. */
+        uint64_t pair = pair_key(block->ids[i][0], block->ids[i][1]);
+        *find_merge(b, pair) = (bpe_merge){pair, rank + (uint32_t)i, merged[i]};
+    }
+    block->count = 0;
     return C2C_STATUS_OK;
+}
+
+static c2c_status add_merges(bpe *b, const json_value *merges, char *joined, const loader *l) {
+    merge_block block = {.count = 0};
+    uint32_t rank = 0;
+    int32_t last = -1;
+    c2c_status status = C2C_STATUS_OK;
+    for (uint32_t i = 0; i < merges->count && status == C2C_STATUS_OK; i++) {
+        const json_value *item = &merges->items[i];
+        /* The first line of a merges.txt, which old converters left in. */
+        if (item->type == JSON_STRING && strncmp(item->string, "#version", 8) == 0)
+            continue;
+        if (!read_merge(item, block.texts[block.count], block.lengths[block.count]))
+            return error_set(l->error, C2C_STATUS_BAD_FILE,
+                             "%s: model.merges[%u]: expected \"a b\" or [\"a\", \"b\"]", l->name,
+                             i);
+        block.items[block.count++] = i;
+        if (block.count == BLOCK) {
+            status = add_block(b, &block, rank, &last, joined, l);
+            rank += BLOCK;
+        }
+    }
+    return status == C2C_STATUS_OK ? add_block(b, &block, rank, &last, joined, l) : status;
 }
 
 static c2c_status load_merges(bpe *b, const json_value *merges, const loader *l) {
@@ -95,23 +148,14 @@ static c2c_status load_merges(bpe *b, const json_value *merges, const loader *l)
         rows *= 2;
     b->merges = arena_alloc(l->arena, rows * sizeof *b->merges);
     char *joined = malloc(2 * b->vocabulary->longest + 1);
-    c2c_status status = C2C_STATUS_OK;
-    if (!b->merges || !joined) {
+    c2c_status status;
+    if (b->merges && joined) {
+        b->mask = rows - 1;
+        memset(b->merges, 0xff, rows * sizeof *b->merges); /* every pair FREE_PAIR */
+        status = add_merges(b, merges, joined, l);
+    } else {
         status = error_memory(l->error, rows * sizeof *b->merges, "merges");
-        goto done;
     }
-    b->mask = rows - 1;
-    for (size_t i = 0; i < rows; i++)
-        b->merges[i].pair = FREE_PAIR;
-    uint32_t rank = 0;
-    for (uint32_t i = 0; i < merges->count && status == C2C_STATUS_OK; i++) {
-        const json_value *item = &merges->items[i];
-        /* The first line of a merges.txt, which old converters left in. */
-        if (item->type == JSON_STRING && strncmp(item->string, "#version", 8) == 0)
-            continue;
-        status = add_merge(b, item, i, rank++, joined, l);
-    }
-done:
     free(joined);
     return status;
 }

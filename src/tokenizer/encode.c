@@ -41,6 +41,24 @@ c2c_status encoder_emit(encoder *e, int32_t id, origin from) {
     return C2C_STATUS_OK;
 }
 
+/* An added token found as `text`, the token's own or with white space beside it. */
+static c2c_status emit_added(encoder *e, const added_token *token, piece text) {
+    if (token->lstrip || token->rstrip) {
+        if (e->stripped_count == e->stripped_capacity) {
+            size_t capacity = e->stripped_capacity ? e->stripped_capacity * 2 : 16;
+            stripped_token *items = realloc(e->stripped, capacity * sizeof *items);
+            if (!items)
+                return error_memory(e->error, capacity * sizeof *items, "added tokens");
+            e->stripped = items;
+            e->stripped_capacity = capacity;
+        }
+        e->stripped[e->stripped_count++] =
+            (stripped_token){e->out->count - e->first, leading_spaces(text.bytes, text.length),
+                             trailing_spaces(text.bytes, text.length)};
+    }
+    return encoder_emit(e, token->id, piece_origin(text, 0, text.length));
+}
+
 /* ---- Stages ------------------------------------------------------------------------------- */
 
 /* A part of the original text without raw added tokens: normalized, then searched for the others.
@@ -59,7 +77,7 @@ static c2c_status encode_part(encoder *e, piece part) {
         if (start == end)
             continue;
         if (token)
-            status = encoder_emit(e, token->id, piece_origin(normal, start, end));
+            status = emit_added(e, token, piece_slice(normal, start, end));
         else
             status = pre_tokenizer_run(&t->pre_tokenizer, e, piece_slice(normal, start, end));
     }
@@ -80,7 +98,7 @@ static c2c_status encode_text(encoder *e) {
         if (start == end)
             continue;
         if (token)
-            status = encoder_emit(e, token->id, piece_origin(whole, start, end));
+            status = emit_added(e, token, piece_slice(whole, start, end));
         else
             status = encode_part(e, piece_slice(whole, start, end));
     }
@@ -128,6 +146,7 @@ static void encoder_deinit(encoder *e) {
     for (size_t i = 0; e->steps && i < e->tokenizer->pre_tokenizer.count; i++)
         piece_buffer_free(&e->steps[i]);
     free(e->steps);
+    free(e->stripped);
     piece_buffer_free(&e->normal[0]);
     piece_buffer_free(&e->normal[1]);
     bpe_work_free(&e->bpe);
@@ -136,7 +155,12 @@ static void encoder_deinit(encoder *e) {
 c2c_status tokenizer_encode(const tokenizer *t, const char *text, size_t length, bool add_special,
                             token_list *out, c2c_error *error) {
     size_t first = out->count;
-    encoder e = {.tokenizer = t, .text = text, .length = length, .out = out, .error = error};
+    encoder e = {.tokenizer = t,
+                 .text = text ? text : "",
+                 .length = length,
+                 .out = out,
+                 .first = first,
+                 .error = error};
     if (length >= TEXT_LIMIT)
         return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
                          "text: expected less than 2 GiB, found %zu bytes", length);
@@ -148,7 +172,7 @@ c2c_status tokenizer_encode(const tokenizer *t, const char *text, size_t length,
     if (status == C2C_STATUS_OK)
         status = encode_text(&e);
     if (status == C2C_STATUS_OK)
-        status = post_processor_run(&t->post_processor, &e, first, add_special);
+        status = post_processor_run(&t->post_processor, &e, add_special);
     if (status == C2C_STATUS_OK)
         count_characters(&e, first);
     else

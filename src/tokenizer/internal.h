@@ -12,9 +12,9 @@
 
 /* Components one inside the other, or one after the other, in any of the lists. */
 #define COMPONENT_LIMIT 64
-/* Ids above this are refused: no known vocabulary has a tenth of it, and a table has a row per id.
- */
-#define TOKEN_ID_LIMIT (1 << 22)
+/* A table has a row per id, so ids may not be much larger than the vocabulary is. */
+#define TOKEN_ID_FREE 65536 /* plus */
+#define TOKEN_ID_SPARSE 8   /* times the tokens */
 /* Offsets are int32_t. */
 #define TEXT_LIMIT ((size_t)INT32_MAX)
 
@@ -100,7 +100,6 @@ typedef struct vocabulary_token {
     uint32_t length;
     bool in_model; /* the model knows it; else only an added token */
     bool special;
-    bool strips; /* an added token that takes white space beside it */
 } vocabulary_token;
 
 typedef struct vocabulary_slot {
@@ -125,8 +124,12 @@ void vocabulary_add(vocabulary *v, const char *text, uint32_t length, int32_t id
 int32_t vocabulary_find(const vocabulary *v, const char *text, size_t length);
 /* The same among the model's tokens only. */
 int32_t vocabulary_find_model(const vocabulary *v, const char *text, size_t length);
+/* Many at once, as vocabulary_find_model: what memory they wait for comes side by side. */
+#define VOCABULARY_BATCH 32
+void vocabulary_find_batch(const vocabulary *v, const char *const *texts, const uint32_t *lengths,
+                           int32_t *ids, size_t count);
 /* NULL when no token has this id. */
-const vocabulary_token *vocabulary_token_of(const vocabulary *v, int32_t id);
+const vocabulary_token *vocabulary_token_of(const vocabulary *v, int64_t id);
 
 /* ---- Patterns (pattern.c, onig.c) --------------------------------------------------------- */
 
@@ -279,9 +282,12 @@ typedef struct post_processor {
 
 c2c_status post_processor_load(post_processor *p, const vocabulary *v, const json_value *value,
                                const loader *l);
-/* On the encoder's tokens from index `first`, whose offsets still count bytes. */
-c2c_status post_processor_run(const post_processor *p, struct encoder *e, size_t first,
-                              bool add_special);
+/* How many characters at an end of a token's text are spaces, or the byte-level space. */
+size_t leading_spaces(const char *text, size_t length);
+size_t trailing_spaces(const char *text, size_t length);
+
+/* On the encoder's tokens, whose offsets still count bytes. */
+c2c_status post_processor_run(const post_processor *p, struct encoder *e, bool add_special);
 
 /* ---- Decoder (decoder.c) ------------------------------------------------------------------ */
 
@@ -298,16 +304,25 @@ c2c_status decoder_load(decoder *d, const json_value *value, const loader *l);
 
 /* ---- Encoding (encode.c) ------------------------------------------------------------------ */
 
+/* The spaces of an added token that took white space along, for who trims offsets. */
+typedef struct stripped_token {
+    size_t token; /* counted from the encoder's first */
+    size_t leading, trailing;
+} stripped_token;
+
 /* One call of tokenizer_encode: the text, and scratch that all stages use. */
 typedef struct encoder {
     const tokenizer *tokenizer;
     const char *text;
     size_t length;
     token_list *out;
+    size_t first; /* where the text's own tokens start in `out` */
     piece_buffer normal[2];
     piece_buffer *steps; /* one per step of the pre-tokenizer */
     pattern_work *pattern;
     bpe_work bpe;
+    stripped_token *stripped; /* in order */
+    size_t stripped_count, stripped_capacity;
     c2c_error *error;
 } encoder;
 

@@ -17,6 +17,13 @@
 #define SPACES      "\\t-\\r\\x{85}\\p{Z}"
 #define WORDS       "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
 #define HEXADECIMAL "0-9a-fA-F"
+/* Outside of classes Oniguruma takes the properties of Latin-1 from another table, in which the
+ * superscripts and fractions are of words. */
+#define LONE_WORDS   WORDS "\\xb2\\xb3\\xb9\\xbc-\\xbe"
+#define BEHIND_WORD  "(?<=[" LONE_WORDS "])"
+#define BEHIND_OTHER "(?<![" LONE_WORDS "])"
+#define BEFORE_WORD  "(?=[" LONE_WORDS "])"
+#define BEFORE_OTHER "(?![" LONE_WORDS "])"
 
 typedef struct translator {
     const char *text;
@@ -136,10 +143,11 @@ static const char *class_escape(int c) {
 /* What may stand outside of a class only. */
 static const char *outer_escape(int c) {
     switch (c) {
-    case 'W': return "[^" WORDS "]";
+    case 'w': return "[" LONE_WORDS "]";
+    case 'W': return "[^" LONE_WORDS "]";
     case 'H': return "[^" HEXADECIMAL "]";
-    case 'b': return "(?:(?<=[" WORDS "])(?![" WORDS "])|(?<![" WORDS "])(?=[" WORDS "]))";
-    case 'B': return "(?:(?<=[" WORDS "])(?=[" WORDS "])|(?<![" WORDS "])(?![" WORDS "]))";
+    case 'b': return "(?:" BEHIND_WORD BEFORE_OTHER "|" BEHIND_OTHER BEFORE_WORD ")";
+    case 'B': return "(?:" BEHIND_WORD BEFORE_WORD "|" BEHIND_OTHER BEFORE_OTHER ")";
     case 'A': return "\\A";
     case 'z': return "\\z";
     case 'Z': return "\\Z";
@@ -169,11 +177,10 @@ static c2c_status translate_escape(translator *t, bool in_class) {
         return translate_property(t);
     if (c == 'x' || c == 'u')
         return translate_number(t);
-    const char *inside = class_escape(c), *said = control_escape(c);
-    if (!said && !in_class)
-        said = outer_escape(c);
-    if (!said && in_class && c == 'b')
-        said = "\\x08";
+    const char *said = in_class ? NULL : outer_escape(c);
+    const char *inside = said ? NULL : class_escape(c);
+    if (!said && !inside)
+        said = in_class && c == 'b' ? "\\x08" : control_escape(c);
     if (!inside && !said) { /* the character itself */
         if (is_letter(c) || is_digit(c))
             return refuse(t, "this escape");

@@ -5,7 +5,7 @@
 #define SPECIAL_LIMIT 64
 
 struct post_step {
-    c2c_status (*run)(const struct post_step *s, encoder *e, size_t first, bool add_special);
+    c2c_status (*run)(const struct post_step *s, encoder *e, bool add_special);
     bool add_prefix_space;
     int32_t *before, *after; /* ids around the text */
     size_t before_count, after_count;
@@ -24,10 +24,10 @@ static c2c_status add_step(post_processor *p, struct post_step step, const char 
     return C2C_STATUS_OK;
 }
 
-c2c_status post_processor_run(const post_processor *p, encoder *e, size_t first, bool add_special) {
+c2c_status post_processor_run(const post_processor *p, encoder *e, bool add_special) {
     c2c_status status = C2C_STATUS_OK;
     for (size_t i = 0; i < p->count && status == C2C_STATUS_OK; i++)
-        status = p->steps[i].run(&p->steps[i], e, first, add_special);
+        status = p->steps[i].run(&p->steps[i], e, add_special);
     return status;
 }
 
@@ -45,14 +45,14 @@ static size_t previous_character(const char *text, size_t at) {
     return at;
 }
 
-static size_t leading_spaces(const char *text, size_t length) {
+size_t leading_spaces(const char *text, size_t length) {
     size_t count = 0, size;
     for (size_t i = 0; i < length && is_space(utf8_read(text + i, &size)); i += size)
         count++;
     return count;
 }
 
-static size_t trailing_spaces(const char *text, size_t length) {
+size_t trailing_spaces(const char *text, size_t length) {
     size_t count = 0, size;
     for (size_t i = length; i > 0; count++) {
         i = previous_character(text, i);
@@ -62,16 +62,10 @@ static size_t trailing_spaces(const char *text, size_t length) {
     return count;
 }
 
-/* Moves the ends of one token inwards by as many characters as its text has spaces there. */
-static void trim(const struct post_step *s, const encoder *e, token *t, bool first) {
-    const vocabulary_token *known = vocabulary_token_of(&e->tokenizer->vocabulary, t->id);
-    const char *text = known->text;
-    size_t length = known->length;
-    if (known->strips) { /* the text it stands for is longer than its own */
-        text = e->text + t->start;
-        length = (size_t)(t->end - t->start);
-    }
-    size_t leading = leading_spaces(text, length), trailing = trailing_spaces(text, length), size;
+/* Moves the ends of one token inwards by that many characters. */
+static void trim(const struct post_step *s, const encoder *e, token *t, bool first, size_t leading,
+                 size_t trailing) {
+    size_t size;
     /* The first space may be one that the pre-tokenizer put there. */
     if ((first || t->start == 0) && s->add_prefix_space && leading == 1)
         leading = 0;
@@ -83,10 +77,21 @@ static void trim(const struct post_step *s, const encoder *e, token *t, bool fir
         t->end = (int32_t)previous_character(e->text, (size_t)t->end);
 }
 
-static c2c_status run_trim(const struct post_step *s, encoder *e, size_t first, bool add_special) {
+/* As many as the token's text has spaces; for an added token, the text that it was found as. */
+static c2c_status run_trim(const struct post_step *s, encoder *e, bool add_special) {
     (void)add_special;
-    for (size_t i = first; i < e->out->count; i++)
-        trim(s, e, &e->out->items[i], i == first);
+    size_t next = 0;
+    for (size_t i = e->first; i < e->out->count; i++) {
+        token *t = &e->out->items[i];
+        const vocabulary_token *known = vocabulary_token_of(&e->tokenizer->vocabulary, t->id);
+        size_t leading = leading_spaces(known->text, known->length);
+        size_t trailing = trailing_spaces(known->text, known->length);
+        if (next < e->stripped_count && e->stripped[next].token == i - e->first) {
+            leading = e->stripped[next].leading;
+            trailing = e->stripped[next++].trailing;
+        }
+        trim(s, e, t, i == e->first, leading, trailing);
+    }
     return C2C_STATUS_OK;
 }
 
@@ -107,21 +112,21 @@ static c2c_status load_byte_level(void *list, const json_value *value, const cha
 
 /* ---- TemplateProcessing ------------------------------------------------------------------- */
 
-static c2c_status run_template(const struct post_step *s, encoder *e, size_t first,
-                               bool add_special) {
+static c2c_status run_template(const struct post_step *s, encoder *e, bool add_special) {
     if (!add_special)
         return C2C_STATUS_OK;
-    size_t added = s->before_count + s->after_count, count = e->out->count - first;
+    size_t added = s->before_count + s->after_count, count = e->out->count - e->first;
     c2c_status status = token_list_reserve(e->out, added, e->error);
     if (status != C2C_STATUS_OK || added == 0)
         return status;
-    token *tokens = e->out->items + first;
+    token *tokens = e->out->items + e->first;
     memmove(tokens + s->before_count, tokens, count * sizeof *tokens);
     for (size_t i = 0; i < s->before_count; i++)
         tokens[i] = (token){s->before[i], 0, 0};
     for (size_t i = 0; i < s->after_count; i++)
         tokens[s->before_count + count + i] = (token){s->after[i], 0, 0};
     e->out->count += added;
+    e->first += s->before_count; /* later steps see the text's own first token */
     return C2C_STATUS_OK;
 }
 
@@ -139,8 +144,7 @@ static c2c_status read_special(const vocabulary *v, const json_value *template,
                          where, excerpt);
     for (uint32_t i = 0; i < list->count; i++) {
         const json_value *id = &list->items[i];
-        if (id->type != JSON_INTEGER || id->integer < 0 || id->integer >= TOKEN_ID_LIMIT ||
-            !vocabulary_token_of(v, (int32_t)id->integer))
+        if (id->type != JSON_INTEGER || !vocabulary_token_of(v, id->integer))
             return error_set(l->error, C2C_STATUS_BAD_FILE,
                              "%s: %s.special_tokens: \"%s\": expected ids of tokens", l->name,
                              where, excerpt);

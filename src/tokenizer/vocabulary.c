@@ -2,6 +2,8 @@
  * of ids by the hash of the text, one block with all texts: loading allocates three times. */
 #include "tokenizer/internal.h"
 
+#include <stdio.h>
+
 #define FREE (-1)
 
 static uint64_t mix(uint64_t h) {
@@ -48,19 +50,44 @@ int32_t vocabulary_find_model(const vocabulary *v, const char *text, size_t leng
     return id >= 0 && v->tokens[id].in_model ? id : -1;
 }
 
-const vocabulary_token *vocabulary_token_of(const vocabulary *v, int32_t id) {
-    if (id < 0 || (size_t)id >= v->count || !v->tokens[id].text)
+const vocabulary_token *vocabulary_token_of(const vocabulary *v, int64_t id) {
+    if (id < 0 || (uint64_t)id >= v->count || !v->tokens[id].text)
         return NULL;
     return &v->tokens[id];
 }
 
-void vocabulary_add(vocabulary *v, const char *text, uint32_t length, int32_t id, bool in_model) {
-    C2C_ASSERT(id >= 0 && (size_t)id < v->capacity && !v->tokens[id].text);
+/* The first pass asks for the slots, the second for the tokens, the third reads the texts. */
+void vocabulary_find_batch(const vocabulary *v, const char *const *texts, const uint32_t *lengths,
+                           int32_t *ids, size_t count) {
+    uint32_t hashes[VOCABULARY_BATCH];
+    C2C_ASSERT(count <= VOCABULARY_BATCH);
+    for (size_t i = 0; i < count; i++) {
+        hashes[i] = hash_text(v, texts[i], lengths[i]);
+        __builtin_prefetch(&v->slots[hashes[i] & v->mask]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const vocabulary_slot *slot = &v->slots[hashes[i] & v->mask];
+        if (slot->id != FREE)
+            __builtin_prefetch(&v->tokens[slot->id]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = find_slot(v, hashes[i], texts[i], lengths[i])->id;
+        if (ids[i] >= 0 && !v->tokens[ids[i]].in_model)
+            ids[i] = -1;
+    }
+}
+
+static void set_token(vocabulary *v, const char *text, uint32_t length, int32_t id, bool in_model) {
     if (length > v->longest)
         v->longest = length;
     v->tokens[id] = (vocabulary_token){.text = text, .length = length, .in_model = in_model};
     if ((size_t)id >= v->count)
         v->count = (size_t)id + 1;
+}
+
+void vocabulary_add(vocabulary *v, const char *text, uint32_t length, int32_t id, bool in_model) {
+    C2C_ASSERT(id >= 0 && (size_t)id < v->capacity && !v->tokens[id].text);
+    set_token(v, text, length, id, in_model);
     uint32_t hash = hash_text(v, text, length);
     *find_slot(v, hash, text, length) = (vocabulary_slot){hash, id};
 }
@@ -75,12 +102,17 @@ static c2c_status bad_id(const json_member *m, const char *what, const loader *l
 
 /* Checks every id; the largest, and the bytes of all texts with a NUL each. */
 static c2c_status measure(const json_value *vocab, size_t *ids, size_t *bytes, const loader *l) {
+    int64_t limit = TOKEN_ID_FREE + TOKEN_ID_SPARSE * (int64_t)vocab->count;
     *ids = *bytes = 0;
+    if (limit > INT32_MAX)
+        limit = INT32_MAX;
     for (uint32_t i = 0; i < vocab->count; i++) {
         const json_member *m = &vocab->members[i];
-        if (m->value.type != JSON_INTEGER || m->value.integer < 0 ||
-            m->value.integer >= TOKEN_ID_LIMIT)
-            return bad_id(m, "expected an id from 0 to 4194303", l);
+        if (m->value.type != JSON_INTEGER || m->value.integer < 0 || m->value.integer >= limit) {
+            char what[80];
+            snprintf(what, sizeof what, "expected an id from 0 to %lld", (long long)limit - 1);
+            return bad_id(m, what, l);
+        }
         if ((size_t)m->value.integer >= *ids)
             *ids = (size_t)m->value.integer + 1;
         *bytes += (size_t)m->key_length + 1;
@@ -98,10 +130,27 @@ static c2c_status allocate(vocabulary *v, size_t ids, size_t entries, const load
         return error_memory(l->error, slots * sizeof *v->slots, "the vocabulary");
     v->capacity = ids;
     v->mask = slots - 1;
-    for (size_t i = 0; i < slots; i++)
-        v->slots[i].id = FREE;
+    memset(v->slots, 0xff, slots * sizeof *v->slots); /* every id FREE */
     /* Where memory lies differs from run to run: a file cannot be made to collide. */
     v->seed = mix((uintptr_t)v->tokens);
+    return C2C_STATUS_OK;
+}
+
+/* Adds one member of the file; `text` is its place in the block of texts. */
+static c2c_status add_member(vocabulary *v, const json_member *m, uint32_t hash, char *text,
+                             const loader *l) {
+    int32_t id = (int32_t)m->value.integer;
+    vocabulary_slot *slot = find_slot(v, hash, m->key, m->key_length);
+    if (slot->id == id) /* twice the same */
+        return C2C_STATUS_OK;
+    if (v->tokens[id].text)
+        return bad_id(m, "another token has the same id", l);
+    if (slot->id != FREE)
+        return bad_id(m, "stands twice, with two ids", l);
+    memcpy(text, m->key, (size_t)m->key_length + 1);
+    set_token(v, text, m->key_length, id, true);
+    *slot = (vocabulary_slot){hash, id};
+    v->model_size++;
     return C2C_STATUS_OK;
 }
 
@@ -119,20 +168,17 @@ c2c_status vocabulary_load(vocabulary *v, const json_value *vocab, size_t added,
     char *texts = arena_alloc(l->arena, bytes);
     if (!texts)
         return error_memory(l->error, bytes, "the vocabulary");
-    for (uint32_t i = 0; i < vocab->count; i++) {
+    uint32_t hashes[VOCABULARY_BATCH]; /* of the next members, whose slots are on their way */
+    for (uint32_t i = 0; i < vocab->count && status == C2C_STATUS_OK; i++) {
         const json_member *m = &vocab->members[i];
-        int32_t id = (int32_t)m->value.integer;
-        int32_t old = vocabulary_find(v, m->key, m->key_length);
-        if (old == id)
-            continue;
-        if (v->tokens[id].text)
-            return bad_id(m, "another token has the same id", l);
-        if (old >= 0)
-            return bad_id(m, "stands twice, with two ids", l);
-        memcpy(texts, m->key, (size_t)m->key_length + 1);
-        vocabulary_add(v, texts, m->key_length, id, true);
+        for (uint32_t j = i; i % VOCABULARY_BATCH == 0 && j < vocab->count; j++) {
+            if (j - i == VOCABULARY_BATCH)
+                break;
+            hashes[j - i] = hash_text(v, vocab->members[j].key, vocab->members[j].key_length);
+            __builtin_prefetch(&v->slots[hashes[j - i] & v->mask], 1);
+        }
+        status = add_member(v, m, hashes[i % VOCABULARY_BATCH], texts, l);
         texts += (size_t)m->key_length + 1;
-        v->model_size++;
     }
-    return C2C_STATUS_OK;
+    return status;
 }
