@@ -6,9 +6,17 @@
  * does not grow with the context. A block in which a query sees nothing leaves it untouched, so a
  * query's bits do not depend on which other queries or later keys are in the call. */
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/kernel_linear.h"
 #include "backend/cpu/vector.h"
 
 #include <math.h>
+
+#if LANES == 16
+#define MIX_ROWS 4 /* 16 sums + 4 values + 1 weight of 32 registers */
+#else
+#define MIX_ROWS 2 /* 8 sums + 4 values + 1 weight of 16 registers */
+#endif
+#define MIX_COLUMNS 4
 
 /* Keys of one block that follow each other in the pool. */
 typedef struct key_run {
@@ -49,29 +57,78 @@ static void next_block(const attention_args *a, key_cursor *cursor, key_block *b
     }
 }
 
-/* One query's state; y accumulates the values. */
-typedef struct query_state {
-    const float *q;
-    float *y;
-    int64_t position;
-    float largest, sum;
-    bool seen;
-} query_state;
+/* The queries of a part; y accumulates the values. */
+typedef struct query_tile {
+    int64_t count;
+    const float *q[ATTENTION_PART_QUERIES];
+    float *y[ATTENTION_PART_QUERIES];
+    int64_t position[ATTENTION_PART_QUERIES];
+    float largest[ATTENTION_PART_QUERIES], sum[ATTENTION_PART_QUERIES]; /* sum 0: saw nothing */
+    float p[ATTENTION_PART_QUERIES][ATTENTION_BLOCK_KEYS];              /* scores, then e^score */
+} query_tile;
 
 /* The keys of a run that a query at `position` sees, as places in the run: begin <= i < end. */
-KERNEL_INLINE void visible(const attention_args *a, const key_run *run, int64_t position,
-                           int64_t *begin, int64_t *end) {
-    *end = max_i64(0, min_i64(run->count, position - run->position + 1));
-    *begin = 0;
+typedef struct key_span {
+    int64_t begin, end;
+} key_span;
+
+KERNEL_INLINE key_span visible(const attention_args *a, const key_run *run, int64_t position) {
+    key_span span = {0, max_i64(0, min_i64(run->count, position - run->position + 1))};
     if (a->window > 0)
-        *begin = min_i64(*end, max_i64(0, position - a->window + 1 - run->position));
+        span.begin = min_i64(span.end, max_i64(0, position - a->window + 1 - run->position));
+    return span;
 }
 
-KERNEL_INLINE float dot(const float *x, const float *y, int64_t n) {
-    vec sum = {0};
-    for (int64_t i = 0; i < n; i += LANES)
-        sum = vec_fma(vec_load_some(x + i, n - i), vec_load_some(y + i, n - i), sum);
-    return vec_sum(sum);
+/* Keys that some of queries first .. last-1 see (some), and that all of them see (all). */
+static void spans_of(const attention_args *a, const key_run *run, const query_tile *t,
+                     int64_t first, int64_t last, key_span *some, key_span *all) {
+    *some = (key_span){run->count, 0};
+    *all = (key_span){0, run->count};
+    for (int64_t i = first; i < last; i++) {
+        key_span span = visible(a, run, t->position[i]);
+        all->begin = max_i64(all->begin, span.begin);
+        all->end = min_i64(all->end, span.end);
+        if (span.begin < span.end) {
+            some->begin = min_i64(some->begin, span.begin);
+            some->end = max_i64(some->end, span.end);
+        }
+    }
+}
+
+/* p = q . k for the keys that anyone sees: a linear whose weights are the run's keys. */
+static void score_run(const attention_args *a, const key_run *run, int64_t kv_head, query_tile *t) {
+    key_span some, all;
+    spans_of(a, run, t, 0, t->count, &some, &all);
+    if (some.begin >= some.end)
+        return;
+    vec kept[ATTENTION_BLOCK_KEYS * TILE_ROWS];
+    const float *keys = a->k + run->row * a->kv_stride + kv_head * a->head_dim;
+    linear_block block = {.w = (const char *)keys,
+                          .y = t->p[0] + run->first,
+                          .in = a->head_dim,
+                          .w_bytes = a->kv_stride * (int64_t)sizeof(float),
+                          .y_stride = ATTENTION_BLOCK_KEYS,
+                          .kept = kept};
+    linear_part part = {.out_begin = some.begin, .out_end = some.end};
+    for (int64_t i = 0; i < t->count; i += TILE_ROWS)
+        strips_f32((int)min_i64(TILE_ROWS, t->count - i), &block, t->q + i, i, &part);
+}
+
+/* Scores of keys that query i does not see become -inf; the others are scaled. */
+static void mask_scores(const attention_args *a, const key_block *block, query_tile *t, int64_t i) {
+    float *p = t->p[i];
+    for (int r = 0; r < block->runs_count; r++) {
+        const key_run *run = &block->runs[r];
+        key_span span = visible(a, run, t->position[i]);
+        for (int64_t j = 0; j < span.begin; j++)
+            p[run->first + j] = -INFINITY;
+        for (int64_t j = span.end; j < run->count; j++)
+            p[run->first + j] = -INFINITY;
+    }
+    for (int64_t j = block->keys; j < ATTENTION_BLOCK_KEYS; j++)
+        p[j] = -INFINITY;
+    for (int64_t j = 0; j < ATTENTION_BLOCK_KEYS; j += LANES)
+        vec_store(p + j, vec_load(p + j) * a->scale);
 }
 
 KERNEL_INLINE void scale_row(float *y, float factor, int64_t n) {
@@ -79,78 +136,134 @@ KERNEL_INLINE void scale_row(float *y, float factor, int64_t n) {
         vec_store_some(y + i, vec_load_some(y + i, n - i) * factor, n - i);
 }
 
-/* One block of keys into one query's state. */
-static void attend_block(const attention_args *a, const key_block *block, int64_t kv_head,
-                         query_state *s) {
-    float p[ATTENTION_BLOCK_KEYS];
-    int64_t begin[ATTENTION_BLOCK_KEYS], end[ATTENTION_BLOCK_KEYS];
-    int64_t offset = kv_head * a->head_dim;
-    float largest = -INFINITY;
-    bool seen = false;
-    for (int64_t j = 0; j < ATTENTION_BLOCK_KEYS; j++)
-        p[j] = -INFINITY;
-    for (int r = 0; r < block->runs_count; r++) {
-        const key_run *run = &block->runs[r];
-        visible(a, run, s->position, &begin[r], &end[r]);
-        for (int64_t i = begin[r]; i < end[r]; i++) {
-            const float *key = a->k + (run->row + i) * a->kv_stride + offset;
-            float score = dot(s->q, key, a->head_dim) * a->scale;
-            p[run->first + i] = score;
-            largest = score > largest ? score : largest;
-            seen = true;
-        }
-    }
-    if (!seen)
-        return;
-    if (!s->seen) {
-        s->seen = true;
-        s->largest = largest;
-    } else if (largest > s->largest) {
-        float factor = vec_exp(vec_set(s->largest - largest))[0];
-        s->largest = largest;
-        s->sum *= factor;
-        scale_row(s->y, factor, a->head_dim);
+/* Query i's scores become e^(score - largest); what it summed before is brought to the same
+ * largest score. An unseen key has score -inf, which gives 0. */
+static void soften(const attention_args *a, query_tile *t, int64_t i) {
+    float *p = t->p[i];
+    vec largest_lanes = vec_load(p);
+    for (int64_t j = LANES; j < ATTENTION_BLOCK_KEYS; j += LANES)
+        largest_lanes = vec_max(vec_load(p + j), largest_lanes);
+    float largest = vec_largest(largest_lanes);
+    if (t->sum[i] == 0) {
+        t->largest[i] = largest;
+    } else if (largest > t->largest[i]) {
+        float factor = vec_exp(vec_set(t->largest[i] - largest))[0];
+        t->largest[i] = largest;
+        t->sum[i] *= factor;
+        scale_row(t->y[i], factor, a->head_dim);
     }
     vec sum = {0};
     for (int64_t j = 0; j < ATTENTION_BLOCK_KEYS; j += LANES) {
-        /* An unseen key has score -inf, which gives 0. */
-        vec e = vec_exp(vec_load(p + j) - s->largest);
+        vec e = vec_exp(vec_load(p + j) - t->largest[i]);
         vec_store(p + j, e);
         sum += e;
     }
-    s->sum += vec_sum(sum);
-    for (int r = 0; r < block->runs_count; r++)
-        for (int64_t i = begin[r]; i < end[r]; i++) {
-            const key_run *run = &block->runs[r];
-            const float *value = a->v + (run->row + i) * a->kv_stride + offset;
-            vec weight = vec_set(p[run->first + i]);
-            for (int64_t d = 0; d < a->head_dim; d += LANES) {
-                vec y = vec_load_some(s->y + d, a->head_dim - d);
-                y = vec_fma(weight, vec_load_some(value + d, a->head_dim - d), y);
-                vec_store_some(s->y + d, y, a->head_dim - d);
-            }
+    t->sum[i] += vec_sum(sum);
+}
+
+/* y += p v for `rows` queries from `first` on over keys span.begin .. span.end-1 of a run, all of
+ * which they see; `columns` vectors of the head from column d on. */
+KERNEL_INLINE void mix(int rows, int columns, const attention_args *a, const key_run *run,
+                       int64_t kv_head, query_tile *t, int64_t first, key_span span, int64_t d) {
+    int64_t left = a->head_dim - d;
+    const float *value = a->v + (run->row + span.begin) * a->kv_stride + kv_head * a->head_dim + d;
+    vec sum[MIX_ROWS][MIX_COLUMNS];
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < columns; c++) sum[r][c] =
+        vec_load_some(t->y[first + r] + d + c * LANES, columns == 1 ? left : LANES);
+    for (int64_t j = run->first + span.begin; j < run->first + span.end; j++) {
+        vec v[MIX_COLUMNS];
+        UNROLL for (int c = 0; c < columns; c++) {
+            if (rows <= 2)
+                __builtin_prefetch(value + 4 * a->kv_stride + c * LANES);
+            v[c] = vec_load_some(value + c * LANES, columns == 1 ? left : LANES);
         }
+        UNROLL for (int r = 0; r < rows; r++) {
+            vec p = vec_set(t->p[first + r][j]);
+            UNROLL for (int c = 0; c < columns; c++) sum[r][c] = vec_fma(p, v[c], sum[r][c]);
+        }
+        value += a->kv_stride;
+    }
+    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < columns; c++)
+        vec_store_some(t->y[first + r] + d + c * LANES, sum[r][c], columns == 1 ? left : LANES);
+}
+
+KERNEL_INLINE void mix_head(int rows, const attention_args *a, const key_run *run, int64_t kv_head,
+                            query_tile *t, int64_t first, key_span span) {
+    int64_t d = 0;
+    if (span.begin >= span.end)
+        return;
+    for (; d + MIX_COLUMNS * LANES <= a->head_dim; d += MIX_COLUMNS * LANES)
+        mix(rows, MIX_COLUMNS, a, run, kv_head, t, first, span, d);
+    for (; d < a->head_dim; d += LANES)
+        mix(rows, 1, a, run, kv_head, t, first, span, d);
+}
+
+/* Keys that all of the tile's queries see are mixed together; the few before and after that only
+ * some see, query by query, in the same order. */
+KERNEL_INLINE void mix_tile(int rows, const attention_args *a, const key_run *run, int64_t kv_head,
+                            query_tile *t, int64_t first) {
+    key_span some, all;
+    spans_of(a, run, t, first, first + rows, &some, &all);
+    if (all.begin >= all.end)
+        all.begin = all.end = some.end;
+    for (int64_t i = first; i < first + rows; i++) {
+        key_span span = visible(a, run, t->position[i]);
+        span.end = min_i64(span.end, all.begin);
+        mix_head(1, a, run, kv_head, t, i, span);
+    }
+    mix_head(rows, a, run, kv_head, t, first, all);
+    for (int64_t i = first; i < first + rows; i++) {
+        key_span span = visible(a, run, t->position[i]);
+        span.begin = max_i64(span.begin, all.end);
+        mix_head(1, a, run, kv_head, t, i, span);
+    }
+}
+
+static void attend_block(const attention_args *a, const key_block *block, int64_t kv_head,
+                         query_tile *t) {
+    for (int r = 0; r < block->runs_count; r++)
+        score_run(a, &block->runs[r], kv_head, t);
+    for (int64_t i = 0; i < t->count; i++) {
+        bool seen = false;
+        for (int r = 0; r < block->runs_count && !seen; r++) {
+            key_span span = visible(a, &block->runs[r], t->position[i]);
+            seen = span.begin < span.end;
+        }
+        if (!seen)
+            continue; /* its p is not read: no run has a key for it */
+        mask_scores(a, block, t, i);
+        soften(a, t, i);
+    }
+    for (int r = 0; r < block->runs_count; r++) {
+        int64_t i = 0;
+        for (; i + MIX_ROWS <= t->count; i += MIX_ROWS)
+            mix_tile(MIX_ROWS, a, &block->runs[r], kv_head, t, i);
+        for (; i + 2 <= t->count; i += 2)
+            mix_tile(2, a, &block->runs[r], kv_head, t, i);
+        for (; i < t->count; i++)
+            mix_tile(1, a, &block->runs[r], kv_head, t, i);
+    }
 }
 
 static void kernel_attention(const attention_args *a, const attention_part *part) {
-    query_state states[ATTENTION_PART_QUERIES];
+    query_tile t;
     int64_t repeat = a->heads / a->kv_heads;
-    int64_t count = part->end - part->begin;
-    for (int64_t i = 0; i < count; i++) {
+    t.count = part->end - part->begin;
+    for (int64_t i = 0; i < t.count; i++) {
         int64_t row = a->q_start[part->sequence] + (part->begin + i) / repeat;
         int64_t head = part->kv_head * repeat + (part->begin + i) % repeat;
-        states[i] = (query_state){.q = a->q + row * a->q_stride + head * a->head_dim,
-                                  .y = a->y + row * a->y_stride + head * a->head_dim,
-                                  .position = a->positions[row]};
-        memset(states[i].y, 0, (size_t)a->head_dim * sizeof(float));
+        t.q[i] = a->q + row * a->q_stride + head * a->head_dim;
+        t.y[i] = a->y + row * a->y_stride + head * a->head_dim;
+        t.position[i] = a->positions[row];
+        t.sum[i] = 0;
+        memset(t.y[i], 0, (size_t)a->head_dim * sizeof(float));
     }
     key_block block;
     key_cursor cursor = {.range = a->range_start[part->sequence],
                          .range_end = a->range_start[part->sequence + 1]};
     for (next_block(a, &cursor, &block); block.keys; next_block(a, &cursor, &block))
-        for (int64_t i = 0; i < count; i++)
-            attend_block(a, &block, part->kv_head, &states[i]);
-    for (int64_t i = 0; i < count; i++)
-        if (states[i].seen)
-            scale_row(states[i].y, 1.0f / states[i].sum, a->head_dim);
+        attend_block(a, &block, part->kv_head, &t);
+    for (int64_t i = 0; i < t.count; i++)
+        if (t.sum[i] != 0)
+            scale_row(t.y[i], 1.0f / t.sum[i], a->head_dim);
 }

@@ -5,6 +5,9 @@
  * has the same bits alone, in a batch, and on any thread. A tile of TILE_ROWS x TILE_OUTS results
  * keeps its sums in registers and uses each loaded vector several times. Weights are widened in
  * registers. */
+#ifndef C2C_BACKEND_CPU_KERNEL_LINEAR_H
+#define C2C_BACKEND_CPU_KERNEL_LINEAR_H
+
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/vector.h"
 
@@ -84,10 +87,11 @@ KERNEL_INLINE void put(const linear_block *k, int64_t row, int64_t out, quad sum
     memcpy(y, &sums, (size_t)n * sizeof *y);
 }
 
-/* Rows row .. row+rows-1 of x (x[0], x[x_stride], ...) by rows out .. out+outs-1 of w over a piece
- * of k; outs is TILE_OUTS or 1. */
-KERNEL_INLINE void tile(weight_read read, int rows, int outs, const linear_block *k, const float *x,
-                        int64_t x_stride, int64_t row, int64_t out, k_range range, vec *kept) {
+/* Rows x[0], x[1], ... of which the first is row `row` of the result, by rows out .. out+outs-1 of
+ * w over a piece of k; outs is TILE_OUTS or 1. */
+KERNEL_INLINE void tile(weight_read read, int rows, int outs, const linear_block *k,
+                        const float *const *x, int64_t row, int64_t out, k_range range, vec *kept) {
+    const int64_t width = read == READ_F32 || read == READ_F32_ROUND ? 4 : 2;
     vec sum[TILE_ROWS][TILE_OUTS];
     const char *w[TILE_OUTS];
     UNROLL for (int o = 0; o < outs; o++) {
@@ -98,17 +102,17 @@ KERNEL_INLINE void tile(weight_read read, int rows, int outs, const linear_block
     int64_t i = range.begin;
     for (; i + LANES <= range.end; i += LANES) {
         vec value[TILE_ROWS];
-        UNROLL for (int r = 0; r < rows; r++) value[r] = vec_load(x + r * x_stride + i);
+        UNROLL for (int r = 0; r < rows; r++) value[r] = vec_load(x[r] + i);
         UNROLL for (int o = 0; o < outs; o++) {
             if (rows <= 2)
-                __builtin_prefetch(w[o] + TILE_OUTS * k->w_bytes + i * 2);
+                __builtin_prefetch(w[o] + TILE_OUTS * k->w_bytes + i * width);
             vec weight = read_weight(read, w[o], i, LANES);
             UNROLL for (int r = 0; r < rows; r++) sum[r][o] = vec_fma(value[r], weight, sum[r][o]);
         }
     }
     if (i < range.end)
         UNROLL for (int r = 0; r < rows; r++) {
-            vec value = vec_load_part(x + r * x_stride + i, range.end - i);
+            vec value = vec_load_part(x[r] + i, range.end - i);
             UNROLL for (int o = 0; o < outs; o++) {
                 vec weight = read_weight(read, w[o], i, range.end - i);
                 sum[r][o] = vec_fma(value, weight, sum[r][o]);
@@ -128,8 +132,8 @@ KERNEL_INLINE void tile(weight_read read, int rows, int outs, const linear_block
 }
 
 /* A few rows of x by the block's rows of w. */
-KERNEL_INLINE void strip(weight_read read, int rows, const linear_block *k, const float *x,
-                         int64_t x_stride, int64_t row, const linear_part *part) {
+KERNEL_INLINE void strip(weight_read read, int rows, const linear_block *k, const float *const *x,
+                         int64_t row, const linear_part *part) {
     int64_t step = rows <= 2 ? k->in : K_BLOCK;
     k_range range = {0, 0};
     do {
@@ -137,58 +141,45 @@ KERNEL_INLINE void strip(weight_read read, int rows, const linear_block *k, cons
         vec *kept = k->kept;
         int64_t out = part->out_begin;
         for (; out + TILE_OUTS <= part->out_end; out += TILE_OUTS, kept += TILE_OUTS * TILE_ROWS)
-            tile(read, rows, TILE_OUTS, k, x, x_stride, row, out, range, kept);
+            tile(read, rows, TILE_OUTS, k, x, row, out, range, kept);
         for (; out < part->out_end; out++, kept += TILE_ROWS)
-            tile(read, rows, 1, k, x, x_stride, row, out, range, kept);
+            tile(read, rows, 1, k, x, row, out, range, kept);
     } while (range.end < k->in);
 }
 
-KERNEL_INLINE void strips(weight_read read, int rows, const linear_block *k, const float *x,
-                          int64_t x_stride, int64_t row, const linear_part *part) {
+KERNEL_INLINE void strips(weight_read read, int rows, const linear_block *k, const float *const *x,
+                          int64_t row, const linear_part *part) {
     switch (rows) {
 #if TILE_ROWS >= 6
-    case 6: strip(read, 6, k, x, x_stride, row, part); break;
+    case 6: strip(read, 6, k, x, row, part); break;
     case 5:
-        strip(read, 4, k, x, x_stride, row, part);
-        strip(read, 1, k, x + 4 * x_stride, x_stride, row + 4, part);
+        strip(read, 4, k, x, row, part);
+        strip(read, 1, k, x + 4, row + 4, part);
         break;
-    case 4: strip(read, 4, k, x, x_stride, row, part); break;
+    case 4: strip(read, 4, k, x, row, part); break;
 #endif
 #if TILE_ROWS >= 3
-    case 3: strip(read, 3, k, x, x_stride, row, part); break;
+    case 3: strip(read, 3, k, x, row, part); break;
 #endif
-    case 2: strip(read, 2, k, x, x_stride, row, part); break;
-    default: strip(read, 1, k, x, x_stride, row, part); break;
+    case 2: strip(read, 2, k, x, row, part); break;
+    default: strip(read, 1, k, x, row, part); break;
     }
 }
 
-static void strips_f32(int rows, const linear_block *k, const float *x, int64_t x_stride,
-                       int64_t row, const linear_part *part) {
-    strips(READ_F32, rows, k, x, x_stride, row, part);
-}
+typedef void (*strips_kernel)(int rows, const linear_block *k, const float *const *x, int64_t row,
+                              const linear_part *part);
 
-static void strips_f16(int rows, const linear_block *k, const float *x, int64_t x_stride,
-                       int64_t row, const linear_part *part) {
-    strips(READ_F16, rows, k, x, x_stride, row, part);
-}
-
-static void strips_bf16(int rows, const linear_block *k, const float *x, int64_t x_stride,
-                        int64_t row, const linear_part *part) {
-    strips(READ_BF16, rows, k, x, x_stride, row, part);
-}
-
-static void strips_f32_round(int rows, const linear_block *k, const float *x, int64_t x_stride,
-                             int64_t row, const linear_part *part) {
-    strips(READ_F32_ROUND, rows, k, x, x_stride, row, part);
-}
-
-static void strips_f16_round(int rows, const linear_block *k, const float *x, int64_t x_stride,
-                             int64_t row, const linear_part *part) {
-    strips(READ_F16_ROUND, rows, k, x, x_stride, row, part);
-}
-
-typedef void (*strips_kernel)(int rows, const linear_block *k, const float *x, int64_t x_stride,
-                              int64_t row, const linear_part *part);
+#define STRIPS(name, read)                                                                         \
+    static void name(int rows, const linear_block *k, const float *const *x, int64_t row,          \
+                     const linear_part *part) {                                                    \
+        strips(read, rows, k, x, row, part);                                                       \
+    }
+STRIPS(strips_f32, READ_F32)
+STRIPS(strips_f16, READ_F16)
+STRIPS(strips_bf16, READ_BF16)
+STRIPS(strips_f32_round, READ_F32_ROUND)
+STRIPS(strips_f16_round, READ_F16_ROUND)
+#undef STRIPS
 
 static strips_kernel strips_for(dtype type, linear_math math) {
     switch (type) {
@@ -198,12 +189,13 @@ static strips_kernel strips_for(dtype type, linear_math math) {
     }
 }
 
-static void round_rows(float *y, const float *x, int64_t rows, int64_t in, int64_t x_stride) {
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t i = 0; i < in; i += LANES) {
-            vec v = vec_load_some(x + r * x_stride + i, in - i);
-            vec_store_some(y + r * in + i, vec_round_bf16(v), in - i);
-        }
+/* Rounds the rows into scratch, where x points from then on. */
+static void round_rows(float *scratch, const float **x, int rows, int64_t in) {
+    for (int r = 0; r < rows; r++, scratch += in) {
+        for (int64_t i = 0; i < in; i += LANES)
+            vec_store_some(scratch + i, vec_round_bf16(vec_load_some(x[r] + i, in - i)), in - i);
+        x[r] = scratch;
+    }
 }
 
 static void kernel_linear(const linear_args *a, const linear_part *part, float *scratch) {
@@ -220,14 +212,14 @@ static void kernel_linear(const linear_args *a, const linear_part *part, float *
                           .kept = kept};
     strips_kernel run = strips_for(a->w_type, a->math);
     for (int64_t row = part->row_begin; row < part->row_end; row += TILE_ROWS) {
-        int64_t rows = min_i64(TILE_ROWS, part->row_end - row);
-        const float *x = a->x[p] + row * a->x_stride;
-        int64_t x_stride = a->x_stride;
-        if (a->math == LINEAR_BF16) {
-            round_rows(scratch, x, rows, a->in, x_stride);
-            x = scratch;
-            x_stride = a->in;
-        }
-        run((int)rows, &block, x, x_stride, row, part);
+        int rows = (int)min_i64(TILE_ROWS, part->row_end - row);
+        const float *x[TILE_ROWS];
+        for (int r = 0; r < rows; r++)
+            x[r] = a->x[p] + (row + r) * a->x_stride;
+        if (a->math == LINEAR_BF16)
+            round_rows(scratch, x, rows, a->in);
+        run(rows, &block, x, row, part);
     }
 }
+
+#endif
