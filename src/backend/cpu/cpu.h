@@ -32,7 +32,7 @@ typedef struct attention_part {
     int64_t sequence, kv_head, begin, end;
 } attention_part;
 
-#define ATTENTION_PART_QUERIES 16 /* at most in one part */
+#define ATTENTION_PART_QUERIES 48 /* at most in one part */
 #define ATTENTION_BLOCK_KEYS   64 /* whose softmax is computed at once */
 
 typedef struct cpu_kernels {

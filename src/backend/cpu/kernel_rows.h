@@ -56,8 +56,11 @@ static void kernel_gelu(const void *args, int64_t group, int64_t begin, int64_t 
     for (int64_t n = begin; n < end; n++) {
         const float *x = a->x[group] + n * a->x_stride;
         float *y = a->y[group] + n * a->y_stride;
-        for (int64_t i = 0; i < a->features; i++)
-            y[i] = 0.5f * x[i] * (1.0f + erff(x[i] * 0x1.6a09e6p-1f));
+        for (int64_t i = 0; i < a->features; i += LANES) {
+            vec v = vec_load_some(x + i, a->features - i);
+            v = 0.5f * v * (1.0f + vec_erf(v * 0x1.6a09e6p-1f)); /* x / sqrt 2 */
+            vec_store_some(y + i, v, a->features - i);
+        }
     }
 }
 

@@ -25,7 +25,8 @@ static void run_part(void *context, int64_t index, int worker) {
     for (; index >= tile_count(job, sequence) * a->kv_heads; sequence++)
         index -= tile_count(job, sequence) * a->kv_heads;
     int64_t queries = (int64_t)(a->q_start[sequence + 1] - a->q_start[sequence]) * job->repeat;
-    int64_t begin = index / a->kv_heads * ATTENTION_PART_QUERIES;
+    /* The last tile first: it sees the most keys, and would keep the others waiting at the end. */
+    int64_t begin = (tile_count(job, sequence) - 1 - index / a->kv_heads) * ATTENTION_PART_QUERIES;
     attention_part part = {.sequence = sequence,
                            .kv_head = index % a->kv_heads,
                            .begin = begin,

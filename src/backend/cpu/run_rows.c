@@ -15,7 +15,7 @@ static row_grid grid_of(op_kind kind, const void *args) {
     switch (kind) {
     case OP_embed: return (row_grid){1, A(embed)->rows, A(embed)->features};
     case OP_rmsnorm: return (row_grid){A(rmsnorm)->groups, A(rmsnorm)->rows, A(rmsnorm)->features};
-    case OP_gelu: return (row_grid){A(gelu)->groups, A(gelu)->rows, A(gelu)->features * 4};
+    case OP_gelu: return (row_grid){A(gelu)->groups, A(gelu)->rows, A(gelu)->features * 3};
     case OP_add: return (row_grid){A(add)->groups, A(add)->rows, A(add)->features};
     case OP_add_difference:
         return (row_grid){A(add_difference)->groups, A(add_difference)->rows,
