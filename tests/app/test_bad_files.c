@@ -302,6 +302,33 @@ static void test_prompts(void **state) {
     }
 }
 
+static void test_message_files(void **state) {
+    (void)state;
+    static const struct {
+        const char *json;
+        const char *holds[2];
+    } cases[] = {
+        {"[{\"role\": \"user\", \"content\": \"a\xff\"}]", {"line 1, column 32", "UTF-8"}},
+        {"[{\"role\": \"user\"}]", {"element 0", "content"}},
+        {"[{\"role\": \"robot\", \"content\": \"a\"}]", {"element 0", "\"robot\""}},
+        {"[]", {"at least one message"}},
+        {"", {"line 1"}},
+    };
+    char *folder = test_folder_make(), *path = path_join(folder, "messages.json");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        program_result r;
+        file_replace(folder, "messages.json", cases[i].json, strlen(cases[i].json));
+        PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER, "--messages", path);
+        print_message("%s", r.err);
+        assert_program_fails(&r, 1,
+                             (const char *const[]){path, cases[i].holds[0], cases[i].holds[1],
+                                                   NULL});
+        program_result_free(&r);
+    }
+    free(path);
+    test_folder_remove(folder);
+}
+
 static void test_folders(void **state) {
     (void)state;
     program_result r;
@@ -328,6 +355,7 @@ int main(void) {
         cmocka_unit_test(test_fusers),
         cmocka_unit_test(test_mismatches),
         cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_message_files),
         cmocka_unit_test(test_folders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -191,6 +191,51 @@ static void test_run_messages_and_system(void **state) {
     test_folder_remove(folder);
 }
 
+/* A template of one's own, and what the two thinking options define in it. */
+static void test_chat_template(void **state) {
+    (void)state;
+    static const char template[] =
+        "{%- if enable_thinking %}think {% endif %}{{ messages[-1]['content'] }}";
+    char *folder = test_folder_make();
+    test_file_write(folder, "own.jinja", template, sizeof template - 1);
+    char *path = path_join(folder, "own.jinja");
+    program_result raw, off, on;
+    PROGRAM(&raw, "run", "--receiver", DEMO_SHARER, "-p", pair_question, "-n", "4", "--raw",
+            "--json");
+    PROGRAM(&off, "run", "--receiver", DEMO_SHARER, "-p", pair_question, "-n", "4",
+            "--chat-template", path, "--json");
+    PROGRAM(&on, "run", "--receiver", DEMO_SHARER, "-p", pair_question, "-n", "4",
+            "--chat-template", path, "--thinking", "--json");
+    json_document *a = program_json(&raw), *b = program_json(&off), *c = program_json(&on);
+    assert_int_equal(json_get(json_root(a), "prompt_tokens")->integer,
+                     json_get(json_root(b), "prompt_tokens")->integer);
+    assert_string_equal(text_of(json_root(a), "text"), text_of(json_root(b), "text"));
+    assert_true(json_get(json_root(c), "prompt_tokens")->integer >
+                json_get(json_root(b), "prompt_tokens")->integer);
+    json_close(a);
+    json_close(b);
+    json_close(c);
+    program_result_free(&raw);
+    program_result_free(&off);
+    program_result_free(&on);
+    free(path);
+    test_folder_remove(folder);
+}
+
+/* An answer ends where the context does. */
+static void test_small_context(void **state) {
+    (void)state;
+    program_result r;
+    PROGRAM(&r, "run", "--receiver", DEMO_SHARER, "-p", "x", "--raw", "--ctx", "4", "--json");
+    json_document *document = program_json(&r);
+    check_answer(json_root(document));
+    assert_string_equal(text_of(json_root(document), "finish_reason"), "length");
+    /* One token of prompt; the last of the answer takes no row. */
+    assert_int_equal(json_get(json_root(document), "new_tokens")->integer, 4);
+    json_close(document);
+    program_result_free(&r);
+}
+
 static void test_compare(void **state) {
     (void)state;
     static const char *const ways[] = {"receiver", "sharer", "text", "c2c"};
@@ -375,6 +420,8 @@ int main(void) {
         cmocka_unit_test(test_run_json_equals_stream),
         cmocka_unit_test(test_run_length_and_raw),
         cmocka_unit_test(test_run_messages_and_system),
+        cmocka_unit_test(test_chat_template),
+        cmocka_unit_test(test_small_context),
         cmocka_unit_test(test_compare),
         cmocka_unit_test(test_output_that_fails),
         cmocka_unit_test(test_demo),
