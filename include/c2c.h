@@ -228,6 +228,22 @@ typedef struct c2c_plan {
 C2C_API c2c_status c2c_session_prefill(c2c_session *session, const c2c_plan *plan,
                                        c2c_error *error);
 
+/* How answers are chosen. All zero: greedy, the most likely token. */
+typedef struct c2c_sampling {
+    float temperature;        /* 0: greedy */
+    int64_t top_k;            /* only the top_k most likely tokens; 0: all */
+    float top_p;              /* only while their cumulative probability is at most top_p; 0: all */
+    float min_p;              /* only those at least min_p times as likely as the most likely one */
+    float repetition_penalty; /* as in Hugging Face, over prompt and answer; 0: none, as 1 */
+    float presence_penalty;   /* taken from the logit of every token that occurred */
+    float frequency_penalty;  /* ... times how often it occurred */
+    uint64_t seed;            /* the same seed gives the same answer, on any number of threads */
+} c2c_sampling;
+
+/* Sets how the session's next answers are chosen; NULL: greedy. */
+C2C_API c2c_status c2c_session_set_sampling(c2c_session *session, const c2c_sampling *sampling,
+                                            c2c_error *error);
+
 typedef enum c2c_finish {
     C2C_FINISH_LENGTH = 0, /* max_new_tokens were written, or the context is full */
     C2C_FINISH_STOP,       /* an end-of-sequence token was written */
@@ -244,7 +260,7 @@ typedef struct c2c_generation {
     c2c_finish finish;
 } c2c_generation;
 
-/* Greedy decoding after a prefill, at most max_new_tokens. `callback` and `result` may be NULL. */
+/* Writes an answer after a prefill, at most max_new_tokens. `callback` and `result` may be NULL. */
 C2C_API c2c_status c2c_session_generate(c2c_session *session, int64_t max_new_tokens,
                                         c2c_token_callback callback, void *user,
                                         c2c_generation *result, c2c_error *error);

@@ -20,6 +20,9 @@
 #define GROUPS_OFFSET_attention      0
 #define GROUPS_OFFSET_fuse_mix       offsetof(fuse_mix_args, groups)
 #define GROUPS_OFFSET_argmax         0
+#define GROUPS_OFFSET_sample         0
+#define GROUPS_OFFSET_count_ids      0
+#define GROUPS_OFFSET_zero           0
 #define GROUPS_OFFSET_step_advance   0
 
 const op_info op_infos[OP_COUNT] = {

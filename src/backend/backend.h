@@ -39,6 +39,9 @@
     X(attention, 0)                                                                                \
     X(fuse_mix, 4)                                                                                 \
     X(argmax, 0)                                                                                   \
+    X(sample, 0)                                                                                   \
+    X(count_ids, 0)                                                                                \
+    X(zero, 0)                                                                                     \
     X(step_advance, 0)
 
 typedef enum op_kind {
@@ -211,6 +214,42 @@ typedef struct argmax_args {
     const float *x;
     int64_t rows, features, x_stride;
 } argmax_args;
+
+/* An id and its share of the draw. */
+typedef struct sample_candidate {
+    float weight;
+    int32_t id;
+} sample_candidate;
+
+/* Chooses ids[n] from logits[n, :] (SPEC section 1). For ids whose count is above 0: x becomes
+ * x / repetition_penalty, or x * repetition_penalty where x < 0, then minus presence_penalty, minus
+ * frequency_penalty * count. With temperature 0 the first largest. Else p = softmax(x /
+ * temperature); the top_k largest (0: all) stay, then those while their cumulative share, their own
+ * included, is at most top_p (1: all; at least one), then those with p >= min_p * largest p; and
+ * one is drawn with the random number of (seed, positions[n] + 1, n). */
+typedef struct sample_args {
+    int32_t *ids;                 /* [N] */
+    const float *logits;          /* [N, V] */
+    const int32_t *counts;        /* [N, V], or NULL: all 0 */
+    const int32_t *positions;     /* [N] */
+    sample_candidate *candidates; /* [N, V] scratch */
+    int64_t rows, features, top_k;
+    float temperature, top_p, min_p;
+    float repetition_penalty, presence_penalty, frequency_penalty;
+    uint64_t seed;
+} sample_args;
+
+/* counts[n * stride + ids[n]] += 1, one after the other; stride 0: all into one row. */
+typedef struct count_ids_args {
+    int32_t *counts;
+    const int32_t *ids; /* [N] */
+    int64_t rows, stride;
+} count_ids_args;
+
+typedef struct zero_args {
+    void *y;
+    int64_t bytes;
+} zero_args;
 
 /* Makes the batch tables ready for the next decoding step of B slots of one token each:
  * ids[b] = next[b], positions[b] += 1, index[b] += 1 and the last range of b grows by one row.

@@ -1,5 +1,5 @@
 /* base.h - what every room stands on: status and errors, checked sizes, byte buffers, arenas,
- * tensors as views, number formats, the thread pool and a few facts about the machine. */
+ * tensors as views, number formats, random numbers, the thread pool and facts about the machine. */
 #ifndef C2C_BASE_H
 #define C2C_BASE_H
 
@@ -141,6 +141,22 @@ static inline uint16_t bf16_from_f32(float value) {
 }
 
 float f32_from_f16(uint16_t bits);
+
+/* ---- Random numbers (random.c) ------------------------------------------------------------ */
+
+/* What names one random number: the user's seed, the step (of training or of decoding), the sample
+ * (of a batch), and the site, the place in the program that draws. */
+typedef struct random_key {
+    uint64_t seed, step;
+    uint32_t sample, site;
+} random_key;
+
+#define RANDOM_SITE_SAMPLING 1
+
+/* 128 random bits. */
+void random_block(const random_key *key, uint32_t bits[4]);
+/* Uniform in the open interval (0, 1), 52 bits. */
+double random_uniform(const random_key *key);
 
 /* ---- Threads (threads.c) ------------------------------------------------------------------ */
 

@@ -1,4 +1,4 @@
-/* generate.c - greedy decoding, one token at a time, streamed as text. */
+/* generate.c - decoding: chooses one token at a time, runs it, and streams its text. */
 #include "session/session.h"
 
 /* The lanes that a new token runs through before the receiver. */
@@ -40,17 +40,80 @@ static void run_step(c2c_session *session) {
     decoder_logits(lane->model, &lane->scratch, session->logits, 0, 1);
 }
 
+/* ---- Choosing ----------------------------------------------------------------------------- */
+
+static c2c_status check_range(const char *name, double value, double low, double high,
+                              c2c_error *error) {
+    if (value >= low && value <= high)
+        return C2C_STATUS_OK;
+    return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                     "sampling: %s: expected a number from %g to %g, found %g", name, low, high,
+                     value);
+}
+
+c2c_status c2c_session_set_sampling(c2c_session *session, const c2c_sampling *sampling,
+                                    c2c_error *error) {
+    c2c_sampling s = sampling ? *sampling : (c2c_sampling){0};
+    c2c_status status;
+    if ((status = check_range("temperature", s.temperature, 0, 1e6, error)) ||
+        (status = check_range("top_k", (double)s.top_k, 0, INT32_MAX, error)) ||
+        (status = check_range("top_p", s.top_p, 0, 1, error)) ||
+        (status = check_range("min_p", s.min_p, 0, 1, error)) ||
+        (status = check_range("repetition_penalty", s.repetition_penalty, 0, 1e6, error)) ||
+        (status = check_range("presence_penalty", s.presence_penalty, -1e6, 1e6, error)) ||
+        (status = check_range("frequency_penalty", s.frequency_penalty, -1e6, 1e6, error)))
+        return status;
+    if (s.top_p == 0)
+        s.top_p = 1;
+    if (s.repetition_penalty == 0)
+        s.repetition_penalty = 1;
+    session->sampling = s;
+    return C2C_STATUS_OK;
+}
+
+static bool has_penalty(const c2c_sampling *s) {
+    return s->repetition_penalty != 1 || s->presence_penalty != 0 || s->frequency_penalty != 0;
+}
+
+static void run_sample(c2c_session *session) {
+    const c2c_sampling *s = &session->sampling;
+    op_sample(session->backend,
+              &(sample_args){.ids = session->next,
+                             .logits = session->logits,
+                             .counts = has_penalty(s) ? session->counts : NULL,
+                             .positions = session->receiver.batch.positions,
+                             .candidates = session->candidates,
+                             .rows = 1,
+                             .features = session->receiver.model->config.vocabulary,
+                             .top_k = s->top_k,
+                             .temperature = s->temperature,
+                             .top_p = s->top_p,
+                             .min_p = s->min_p,
+                             .repetition_penalty = s->repetition_penalty,
+                             .presence_penalty = s->presence_penalty,
+                             .frequency_penalty = s->frequency_penalty,
+                             .seed = s->seed});
+}
+
+/* The next token, counted, also on the host. */
 static int32_t choose(c2c_session *session) {
     int64_t vocabulary = session->receiver.model->config.vocabulary;
+    if (session->sampling.temperature > 0 || has_penalty(&session->sampling))
+        run_sample(session);
+    else
+        op_argmax(session->backend, &(argmax_args){.ids = session->next,
+                                                   .x = session->logits,
+                                                   .rows = 1,
+                                                   .features = vocabulary,
+                                                   .x_stride = vocabulary});
+    op_count_ids(session->backend,
+                 &(count_ids_args){.counts = session->counts, .ids = session->next, .rows = 1});
     int32_t id;
-    op_argmax(session->backend, &(argmax_args){.ids = session->next,
-                                               .x = session->logits,
-                                               .rows = 1,
-                                               .features = vocabulary,
-                                               .x_stride = vocabulary});
     backend_download(session->backend, &id, session->next, sizeof id);
     return id;
 }
+
+/* ---- The answer --------------------------------------------------------------------------- */
 
 /* One token's text to the caller; the last token also brings what is left of a cut character. */
 static c2c_status emit(text_stream *stream, buffer *text, int32_t id, bool last,

@@ -17,6 +17,23 @@ static void read_logits(c2c_session *session, int64_t row, float *host) {
                          (size_t)lane->model->config.vocabulary * sizeof *host);
 }
 
+/* Penalties look at the ids of the prompt, too. */
+static void count_ids(c2c_session *session, const int32_t *ids, int64_t count) {
+    /* The receiver's batch holds the last chunk only, so the ids are handed over again. */
+    session_lane *lane = &session->receiver;
+    for (int64_t done = 0; done < count;) {
+        int64_t rows = 0;
+        for (; done < count && rows < session->chunk; done++)
+            if (ids[done] != C2C_PADDING)
+                lane->host[rows++] = ids[done];
+        backend_upload(session->backend, lane->batch.ids, lane->host,
+                       (size_t)rows * sizeof *lane->host);
+        op_count_ids(session->backend, &(count_ids_args){.counts = session->counts,
+                                                         .ids = lane->batch.ids,
+                                                         .rows = rows});
+    }
+}
+
 /* Runs the next chunk of the response: by the receiver alone, or, with include_response, by the
  * clean receiver and the sharers, whose fused keys and values the receiver then uses for these very
  * tokens. Returns the number of tokens. */
@@ -109,6 +126,7 @@ c2c_status session_prefill_logits(c2c_session *session, const c2c_plan *plan, fl
     c2c_status status = plan_check(&sections, &count, plan, session, error);
     if (status)
         return status;
+    count_ids(session, plan->ids, plan->token_count);
     run_sections(session, plan, sections, count, logits);
     free(sections);
     return C2C_STATUS_OK;

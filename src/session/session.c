@@ -86,6 +86,26 @@ static c2c_status alloc_sharer(c2c_session *session, size_t s, bool parallel, c2
                   : fuse_scratch_init(&session->fuse_scratches[s], pair->fuser, parallel, error);
 }
 
+/* What choosing the next token needs. */
+static c2c_status alloc_choice(c2c_session *session, c2c_error *error) {
+    size_t vocabulary = (size_t)session->receiver.model->config.vocabulary;
+    struct {
+        size_t bytes;
+        void *memory;
+    } parts[] = {{vocabulary * sizeof(float), NULL},
+                 {sizeof(int32_t), NULL},
+                 {vocabulary * sizeof(sample_candidate), NULL},
+                 {vocabulary * sizeof(int32_t), NULL}};
+    c2c_status status = C2C_STATUS_OK;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts && !status; i++)
+        status = backend_alloc(session->backend, &parts[i].memory, parts[i].bytes, error);
+    session->logits = parts[0].memory;
+    session->next = parts[1].memory;
+    session->candidates = parts[2].memory;
+    session->counts = parts[3].memory;
+    return status;
+}
+
 static c2c_status alloc_lanes(c2c_session *session, c2c_error *error) {
     const c2c_model *receiver = session->receiver.model;
     bool parallel = session->fusion_mode == C2C_FUSION_PARALLEL && session->pair_count > 1;
@@ -96,15 +116,7 @@ static c2c_status alloc_lanes(c2c_session *session, c2c_error *error) {
         status = lane_init(&session->clean, receiver, session->context, 0, session->chunk, error);
     for (size_t s = 0; s < session->pair_count && !status; s++)
         status = alloc_sharer(session, s, parallel, error);
-    void *logits, *next;
-    size_t logits_bytes = (size_t)receiver->config.vocabulary * sizeof(float);
-    if (status || (status = backend_alloc(session->backend, &logits, logits_bytes, error)))
-        return status;
-    session->logits = logits;
-    if ((status = backend_alloc(session->backend, &next, sizeof(int32_t), error)))
-        return status;
-    session->next = next;
-    return C2C_STATUS_OK;
+    return status ? status : alloc_choice(session, error);
 }
 
 c2c_status c2c_session_open(c2c_session **out, const c2c_model *receiver, const c2c_pair *pairs,
@@ -135,6 +147,8 @@ c2c_status c2c_session_open(c2c_session **out, const c2c_model *receiver, const 
     session->chunk = min_i64(options->chunk ? options->chunk : USUAL_CHUNK, session->context);
     if ((status = alloc_lanes(session, error)))
         goto failed;
+    if ((status = c2c_session_set_sampling(session, NULL, error)))
+        goto failed;
     *out = session;
     return C2C_STATUS_OK;
 failed:
@@ -154,6 +168,8 @@ void c2c_session_close(c2c_session *session) {
     lane_deinit(&session->clean);
     backend_release(session->backend, session->logits);
     backend_release(session->backend, session->next);
+    backend_release(session->backend, session->candidates);
+    backend_release(session->backend, session->counts);
     free(session->pairs);
     free(session->sharers);
     free(session->fuse_scratches);
@@ -165,6 +181,9 @@ void c2c_session_reset(c2c_session *session) {
     lane_reset(&session->clean);
     for (size_t s = 0; s < session->pair_count; s++)
         lane_reset(&session->sharers[s]);
+    int64_t vocabulary = session->receiver.model->config.vocabulary;
+    op_zero(session->backend,
+            &(zero_args){.y = session->counts, .bytes = vocabulary * (int64_t)sizeof(int32_t)});
     session->ready = false;
 }
 

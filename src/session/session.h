@@ -68,6 +68,9 @@ struct c2c_session {
     fuse_scratch *fuse_scratches; /* [pair_count] */
     float *logits;                /* [1, V] backend memory: of the last token that was run */
     int32_t *next;                /* [1] backend memory: the token that the logits choose */
+    c2c_sampling sampling;        /* with 1 where 0 means off */
+    sample_candidate *candidates; /* [1, V] backend memory */
+    int32_t *counts;              /* [1, V] backend memory: ids of prompt and answer so far */
     bool ready;                   /* the logits are there */
 };
 

@@ -459,6 +459,64 @@ static void build_argmax(op_case *c, const op_sizes *s, test_random *r) {
     add_pointer(c, offsetof(argmax_args, x));
 }
 
+/* Logits between -8 and 8, with a NaN here and there; every option on or off. */
+static void build_sample(op_case *c, const op_sizes *s, test_random *r) {
+    float *logits = add_floats(c, r, s->rows, s->features, false);
+    int32_t *counts = add_ints(c, s->rows * s->features, false);
+    int32_t *positions = add_ints(c, s->rows, false);
+    for (int64_t i = 0; i < s->rows * s->features; i++) {
+        logits[i] = random_below(r, 50) ? logits[i] * 8 : __builtin_nanf("");
+        counts[i] = (int32_t)random_below(r, 3);
+    }
+    for (int64_t n = 0; n < s->rows; n++)
+        positions[n] = (int32_t)random_below(r, 100000);
+    c->args.sample =
+        (sample_args){.ids = add_ints(c, s->rows, true),
+                      .logits = logits,
+                      .counts = counts,
+                      .positions = positions,
+                      .rows = s->rows,
+                      .features = s->features,
+                      .top_k = random_below(r, 2) ? random_below(r, s->features + 2) : 0,
+                      .temperature = (float)random_below(r, 4) * 0.6f,
+                      .top_p = random_below(r, 2) ? 1 : 0.3f + random_float(r) / 4,
+                      .min_p = random_below(r, 2) ? 0 : 0.05f,
+                      .repetition_penalty = random_below(r, 2) ? 1 : 1.3f,
+                      .presence_penalty = random_below(r, 2) ? 0 : 0.7f,
+                      .frequency_penalty = random_below(r, 2) ? 0 : -0.2f,
+                      .seed = random_bits(r)};
+    size_t scratch = (size_t)(s->rows * s->features) * sizeof(sample_candidate);
+    c->args.sample.candidates = add_buffer(c, scratch, true, false);
+    c->buffers[c->buffer_count - 1].scratch = true;
+    add_pointer(c, offsetof(sample_args, ids));
+    add_pointer(c, offsetof(sample_args, logits));
+    add_pointer(c, offsetof(sample_args, counts));
+    add_pointer(c, offsetof(sample_args, positions));
+    add_pointer(c, offsetof(sample_args, candidates));
+}
+
+static void build_count_ids(op_case *c, const op_sizes *s, test_random *r) {
+    int32_t *ids = add_ints(c, s->rows, false);
+    for (int64_t n = 0; n < s->rows; n++)
+        ids[n] = (int32_t)random_below(r, s->features);
+    int64_t stride = s->in_place ? 0 : s->features + s->padding;
+    int64_t count = stride ? s->rows * stride : s->features;
+    c->args.count_ids = (count_ids_args){.counts = add_ints(c, count, true),
+                                         .ids = ids,
+                                         .rows = s->rows,
+                                         .stride = stride};
+    for (int64_t i = 0; i < count; i++)
+        c->args.count_ids.counts[i] = (int32_t)random_below(r, 9);
+    add_pointer(c, offsetof(count_ids_args, counts));
+    add_pointer(c, offsetof(count_ids_args, ids));
+}
+
+static void build_zero(op_case *c, const op_sizes *s, test_random *r) {
+    int64_t bytes = s->features; /* the rest must stay */
+    c->args.zero = (zero_args){.y = add_floats(c, r, 1, s->features, true), .bytes = bytes};
+    add_pointer(c, offsetof(zero_args, y));
+}
+
 static void build_step_advance(op_case *c, const op_sizes *s, test_random *r) {
     int64_t slots = s->sequences;
     step_advance_args *a = &c->args.step_advance;
@@ -510,6 +568,10 @@ const op_row op_rows[OP_COUNT] = {
                       build_attention},
     [OP_fuse_mix] = {OP_fuse_mix, 1e-6f, "f32 e^x, a few roundings", build_fuse_mix},
     [OP_argmax] = {OP_argmax, 0, "comparisons only", build_argmax},
+    [OP_sample] = {OP_sample, 0, "ids; the draws are far enough from where shares meet",
+                   build_sample},
+    [OP_count_ids] = {OP_count_ids, 0, "integers", build_count_ids},
+    [OP_zero] = {OP_zero, 0, "zeros", build_zero},
     [OP_step_advance] = {OP_step_advance, 0, "integers", build_step_advance},
 };
 

@@ -38,6 +38,7 @@ typedef struct op_buffer {
     char *host;
     size_t bytes;
     bool written; /* by the op; else it is imported */
+    bool scratch; /* written, but not a result */
     bool is_float;
 } op_buffer;
 

@@ -2,6 +2,7 @@
 #include "backend/reference.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static double weight(dtype type, const void *data, int64_t i) {
     tensor t = {.type = type, .data = data};
@@ -201,6 +202,101 @@ static void reference_argmax(const argmax_args *a) {
             }
         }
     }
+}
+
+/* ---- Sampling: probabilities in double, filters one after the other as SPEC words them ------ */
+
+static double penalised_logit(const sample_args *a, int64_t at) {
+    double x = a->logits[at];
+    if (a->counts && a->counts[at] > 0) {
+        x = x < 0 ? x * a->repetition_penalty : x / a->repetition_penalty;
+        x -= a->presence_penalty + (double)a->frequency_penalty * a->counts[at];
+    }
+    return x == x ? x : -INFINITY;
+}
+
+/* The id of the largest probability that is not taken yet; the first of equals. */
+static int64_t largest_left(const double *p, const bool *taken, int64_t count) {
+    int64_t best = -1;
+    for (int64_t i = 0; i < count; i++)
+        if (!taken[i] && (best < 0 || p[i] > p[best]))
+            best = i;
+    return best;
+}
+
+static int32_t reference_draw(const sample_args *a, int64_t n, double *p, bool *kept,
+                              int64_t *order) {
+    int64_t v = a->features, k = a->top_k > 0 && a->top_k < v ? a->top_k : v, stay = 0;
+    double sum = 0, cumulative = 0;
+    for (int64_t i = 0; i < k; i++) {
+        order[i] = largest_left(p, kept, v);
+        kept[order[i]] = true;
+        sum += p[order[i]];
+    }
+    for (; stay < k; stay++) {
+        cumulative += p[order[stay]] / sum;
+        if (stay > 0 && a->top_p < 1 && cumulative > a->top_p)
+            break;
+    }
+    if (k == v && a->top_p >= 1) /* nothing was sorted out: in order of id */
+        for (int64_t i = 0; i < v; i++)
+            order[i] = i, stay = v;
+    double largest = 0, total = 0;
+    for (int64_t i = 0; i < stay; i++)
+        largest = fmax(largest, p[order[i]]);
+    for (int64_t i = 0; i < stay; i++)
+        total += p[order[i]] >= a->min_p * largest ? p[order[i]] : 0;
+    const random_key key = {.seed = a->seed,
+                            .step = (uint64_t)a->positions[n] + 1,
+                            .sample = (uint32_t)n,
+                            .site = RANDOM_SITE_SAMPLING};
+    double u = random_uniform(&key) * total;
+    for (int64_t i = 0; i < stay; i++) {
+        if (p[order[i]] < a->min_p * largest)
+            continue;
+        u -= p[order[i]];
+        if (u < 0)
+            return (int32_t)order[i];
+    }
+    return (int32_t)order[stay - 1];
+}
+
+static void reference_sample(const sample_args *a) {
+    double *p = malloc((size_t)a->features * sizeof *p);
+    bool *kept = malloc((size_t)a->features * sizeof *kept);
+    int64_t *order = malloc((size_t)a->features * sizeof *order);
+    for (int64_t n = 0; n < a->rows; n++) {
+        double largest = -INFINITY, total = 0;
+        a->ids[n] = 0;
+        for (int64_t i = 0; i < a->features; i++) {
+            kept[i] = false;
+            p[i] = penalised_logit(a, n * a->features + i);
+            if (p[i] > largest) {
+                largest = p[i];
+                a->ids[n] = (int32_t)i;
+            }
+        }
+        if (a->temperature <= 0 || largest == -INFINITY)
+            continue;
+        for (int64_t i = 0; i < a->features; i++)
+            total += p[i] = exp((p[i] - largest) / a->temperature);
+        for (int64_t i = 0; i < a->features; i++)
+            p[i] /= total;
+        a->ids[n] = reference_draw(a, n, p, kept, order);
+    }
+    free(p);
+    free(kept);
+    free(order);
+}
+
+static void reference_count_ids(const count_ids_args *a) {
+    for (int64_t n = 0; n < a->rows; n++)
+        a->counts[n * a->stride + a->ids[n]] += 1;
+}
+
+static void reference_zero(const zero_args *a) {
+    for (int64_t i = 0; i < a->bytes; i++)
+        ((char *)a->y)[i] = 0;
 }
 
 static void reference_step_advance(const step_advance_args *a) {

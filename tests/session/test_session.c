@@ -60,7 +60,7 @@ typedef struct run {
 
 static bool keep_id(void *user, int32_t id, const char *text, size_t length) {
     run *r = user;
-    assert_int_equal(strlen(text), length);
+    assert_int_equal(text[length], 0);
     r->ids[r->count++] = id;
     return true;
 }
@@ -402,6 +402,73 @@ static void test_include_response(void **state) {
     close_pair(&p);
 }
 
+/* The same seed gives the same answer on any number of threads; another seed another one. */
+static void test_sampling_repeats(void **state) {
+    (void)state;
+    run runs[3];
+    for (int i = 0; i < 3; i++) {
+        pair p = open_cpu_pair(i == 1 ? 3 : 1);
+        c2c_session *session = open_session(&p, 1, 16);
+        const c2c_sampling sampling = {.temperature = 1.5f,
+                                       .top_k = 50,
+                                       .top_p = 0.95f,
+                                       .frequency_penalty = 0.1f,
+                                       .seed = i == 2 ? 8 : 7};
+        assert_ok(c2c_session_set_sampling(session, &sampling, &test_error));
+        runs[i] = run_plan(session, NULL, 0);
+        c2c_session_close(session);
+        close_pair(&p);
+    }
+    assert_same_bits(&runs[0], &runs[1]);
+    assert_memory_not_equal(runs[0].ids, runs[2].ids, sizeof runs[0].ids);
+    for (int i = 0; i < 3; i++)
+        free_run(&runs[i]);
+}
+
+/* A penalty that forbids what occurred: no id of prompt or answer comes twice. */
+static void test_penalties_see_prompt_and_answer(void **state) {
+    (void)state;
+    pair p = open_cpu_pair(1);
+    c2c_session *session = open_session(&p, 1, 16);
+    p.receiver->config.eos_count = 0;
+    const c2c_sampling sampling = {.presence_penalty = 1e6f};
+    assert_ok(c2c_session_set_sampling(session, &sampling, &test_error));
+    run r = run_plan(session, NULL, 0);
+    int32_t ids[PROMPT];
+    fill_prompt(ids);
+    assert_int_equal(r.count, 24);
+    for (int64_t i = 0; i < r.count; i++) {
+        for (int j = 0; j < PROMPT; j++)
+            assert_int_not_equal(r.ids[i], ids[j]);
+        for (int64_t j = 0; j < i; j++)
+            assert_int_not_equal(r.ids[i], r.ids[j]);
+    }
+    free_run(&r);
+    c2c_session_close(session);
+    close_pair(&p);
+}
+
+static void test_sampling_out_of_range(void **state) {
+    (void)state;
+    pair p = open_cpu_pair(1);
+    c2c_session *session = open_session(&p, 0, 16);
+    const struct {
+        c2c_sampling sampling;
+        const char *part;
+    } rows[] = {{{.temperature = -1}, "temperature"},
+                {{.temperature = NAN}, "temperature"},
+                {{.top_p = 1.5f}, "top_p"},
+                {{.min_p = -0.1f}, "min_p"},
+                {{.repetition_penalty = -1}, "repetition"},
+                {{.top_k = -1}, "top_k"},
+                {{.presence_penalty = INFINITY}, "presence"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_fails(c2c_session_set_sampling(session, &rows[i].sampling, &test_error),
+                     C2C_STATUS_INVALID_ARGUMENT, rows[i].part);
+    c2c_session_close(session);
+    close_pair(&p);
+}
+
 /* ---- Allocations -------------------------------------------------------------------------- */
 
 #if !defined(__SANITIZE_ADDRESS__)
@@ -478,6 +545,9 @@ int main(void) {
         cmocka_unit_test(test_two_sharers),
         cmocka_unit_test(test_padding_is_a_position_without_a_row),
         cmocka_unit_test(test_include_response),
+        cmocka_unit_test(test_sampling_repeats),
+        cmocka_unit_test(test_penalties_see_prompt_and_answer),
+        cmocka_unit_test(test_sampling_out_of_range),
         cmocka_unit_test(test_a_token_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

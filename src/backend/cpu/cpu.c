@@ -81,6 +81,9 @@ static void cpu_run(backend *b, op_kind kind, const void *args) {
     case OP_linear: cpu_run_linear(cpu_of(b), args); break;
     case OP_attention: cpu_run_attention(cpu_of(b), args); break;
     case OP_step_advance: cpu_run_step_advance(cpu_of(b), args); break;
+    case OP_sample: cpu_run_sample(cpu_of(b), args); break;
+    case OP_count_ids: cpu_run_count_ids(cpu_of(b), args); break;
+    case OP_zero: cpu_run_zero(cpu_of(b), args); break;
     default: cpu_run_rows(cpu_of(b), kind, args); break;
     }
 }

@@ -74,6 +74,9 @@ void cpu_run_linear(cpu_backend *cpu, const linear_args *args);
 void cpu_run_attention(cpu_backend *cpu, const attention_args *args);
 void cpu_run_rows(cpu_backend *cpu, op_kind kind, const void *args);
 void cpu_run_step_advance(cpu_backend *cpu, const step_advance_args *args);
+void cpu_run_sample(cpu_backend *cpu, const sample_args *args);
+void cpu_run_count_ids(cpu_backend *cpu, const count_ids_args *args);
+void cpu_run_zero(cpu_backend *cpu, const zero_args *args);
 
 /* Zeroed memory aligned to 64 that knows its size; NULL when there is none. */
 void *cpu_memory_new(size_t bytes);
