@@ -98,18 +98,27 @@ program_runs() ( # in another folder: nothing is looked for in the repository
     equal "$answer" "$expected" || { cat "$root/err"; false; }
 )
 
+demo_is_found() ( # the one below the prefix, which may stand anywhere
+    mv "$prefix" "$prefix.moved" && cd / || return 1
+    answer=$("$prefix.moved/bin/c2c" demo --questions 1 --limit 2 2>&1)
+    code=$?
+    mv "$prefix.moved" "$prefix"
+    [ $code -eq 0 ] && [[ $answer == *"2 questions"* ]] || { echo "$answer"; false; }
+)
+
 uninstalls() {
     make_ uninstall || return 1
     equal "$(find "$prefix" ! -type d)" ""
 }
 
-echo "[==========] Running 7 test(s)."
+echo "[==========] Running 8 test(s)."
 test_ "make install" installs
 test_ "make install DESTDIR" installs_below_destdir
 test_ "example with the shared library" example_shared
 test_ "example with the static library" example_static
 test_ "example says what is missing" example_says_what_is_missing
 test_ "installed program" program_runs
+test_ "installed demo" demo_is_found
 test_ "make uninstall" uninstalls
 rm -rf "$root"
 exit $failed
