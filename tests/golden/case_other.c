@@ -12,13 +12,15 @@ void demo_pair_run(golden_run *run, const char *folder) {
     char kind[KIND_SIZE], *text = NULL;
     size_t length = 0, count = 0;
     int32_t *ids = NULL;
-    char *receiver = path_make(folder, "receiver"), *sharer = path_make(folder, "sharer");
-    char *fuser = path_make(folder, "fuser");
+    case_paths paths = {.receiver = path_make(folder, "receiver"),
+                        .sharers = {path_make(folder, "sharer")},
+                        .fusers = {path_make(folder, "fuser")},
+                        .count = 1};
     const way how = {.queue = run->queue, .threads = run->threads};
     const c2c_message message = {"user", "Which town is home to Teteke?"};
     const c2c_chat_options options = {.add_generation_prompt = true};
     case_begin(&c, run, "demo_pair");
-    c2c_status status = world_open(&w, &how, receiver, sharer, fuser, kind, &error);
+    c2c_status status = world_open(&w, &how, &paths, kind, &error);
     if (status == C2C_STATUS_OK)
         status = c2c_model_render(w.receiver, &message, 1, &options, &text, &length, &error);
     if (status == C2C_STATUS_OK)
@@ -30,9 +32,7 @@ void demo_pair_run(golden_run *run, const char *folder) {
     c2c_free(ids);
     c2c_free(text);
     world_close(&w);
-    free(receiver);
-    free(sharer);
-    free(fuser);
+    case_paths_free(&paths);
     case_end(&c);
 }
 

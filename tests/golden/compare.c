@@ -90,23 +90,31 @@ static void worst_report(golden_case *c, const char *name, const tensor *expecte
     }
 }
 
-void compare_rows(golden_case *c, const char *name, const tensor *expected, const float *got) {
+void compare_rows(golden_case *c, const char *name, const tensor *expected, const float *got,
+                  const bool *padding) {
     worst w = {.index = -1};
-    int64_t count = tensor_elements(expected);
+    int64_t count = tensor_elements(expected), features = expected->shape[expected->rank - 1];
     for (int64_t i = 0; i < count; i++)
-        worst_update(&w, i, tensor_get_f32(expected, i), got[i]);
+        if (!padding || !padding[i / features])
+            worst_update(&w, i, tensor_get_f32(expected, i), got[i]);
     worst_report(c, name, expected, &w);
 }
 
-void compare_cache(golden_case *c, const char *name, const tensor *expected, const float *got) {
+void compare_cache(golden_case *c, const char *name, const tensor *expected, const float *got,
+                   const bool *padding) {
     worst w = {.index = -1};
     int64_t heads = expected->shape[1], tokens = expected->shape[2], dim = expected->shape[3];
-    int64_t i = 0;
     for (int64_t head = 0; head < heads; head++)
-        for (int64_t token = 0; token < tokens; token++)
-            for (int64_t d = 0; d < dim; d++, i++)
+        for (int64_t token = 0, row = 0; token < tokens; token++) {
+            if (padding && padding[token])
+                continue;
+            for (int64_t d = 0; d < dim; d++) {
+                int64_t i = (head * tokens + token) * dim + d;
                 worst_update(&w, i, tensor_get_f32(expected, i),
-                             got[token * heads * dim + head * dim + d]);
+                             got[row * heads * dim + head * dim + d]);
+            }
+            row++;
+        }
     worst_report(c, name, expected, &w);
 }
 

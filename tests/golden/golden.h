@@ -76,10 +76,13 @@ const tensor *expected_f32(golden_case *c, const tensor_file *file, const char *
  * case_fail. */
 int32_t *expected_ids(golden_case *c, const tensor_file *file, const char *name, int64_t *count);
 
-/* Rows in the order of the tensor's elements. */
-void compare_rows(golden_case *c, const char *name, const tensor *expected, const float *got);
-/* A cache [1, G, N, D] with rows [N][G * D]. */
-void compare_cache(golden_case *c, const char *name, const tensor *expected, const float *got);
+/* Rows in the order of the tensor's elements; rows [.., N, features] that `padding` (of N, or NULL)
+ * marks are left out. */
+void compare_rows(golden_case *c, const char *name, const tensor *expected, const float *got,
+                  const bool *padding);
+/* A cache [1, G, N, D] with rows [N][G * D], which has no rows for positions that are padding. */
+void compare_cache(golden_case *c, const char *name, const tensor *expected, const float *got,
+                   const bool *padding);
 /* Equal lists of ids. */
 void compare_ids(golden_case *c, const char *name, const int32_t *expected, size_t expected_count,
                  const int32_t *got, size_t got_count);
@@ -93,17 +96,27 @@ void compare_text(golden_case *c, const char *what, const char *expected, size_t
 typedef struct prompt_job {
     c2c_plan plan;
     int64_t last_rows; /* tokens of the last section */
+    int64_t rows;      /* tokens of the receiver that are not padding */
     const int32_t *decode_ids;
     int64_t decode_count;
     int64_t greedy_limit;
+    c2c_fusion_mode fusion_mode;
+    bool include_response;
 } prompt_job;
+
+/* The pairs of a session; pair_count may be 0. */
+typedef struct prompt_models {
+    const c2c_model *receiver;
+    const c2c_pair *pairs;
+    size_t pair_count;
+} prompt_models;
 
 /* What came out. */
 typedef struct prompt_numbers {
     int layers;
-    int64_t tokens, features, vocabulary, last_rows, decode_count;
+    int64_t rows, features, vocabulary, last_rows, decode_count;
     float *logits;        /* [last_rows, V] */
-    float *keys, *values; /* [layers][tokens][features] */
+    float *keys, *values; /* [layers][rows][features] */
     float *decode_logits; /* [decode_count, V] */
     int32_t *greedy;      /* [greedy_count] */
     int64_t greedy_count;
@@ -111,15 +124,46 @@ typedef struct prompt_numbers {
 } prompt_numbers;
 
 /* Prefill, the receiver's cache, decoding of the given ids; then from the start again: greedy. */
-c2c_status prompt_numbers_make(prompt_numbers *numbers, const c2c_model *receiver,
-                               const c2c_pair *pairs, size_t pair_count, const prompt_job *job,
-                               int chunk, c2c_error *error);
+c2c_status prompt_numbers_make(prompt_numbers *numbers, const prompt_models *models,
+                               const prompt_job *job, int chunk, c2c_error *error);
 void prompt_numbers_free(prompt_numbers *numbers);
 /* The same bits, as `what` promises. */
 void compare_numbers(golden_case *c, const char *what, const prompt_numbers *first,
                      const prompt_numbers *again);
 
+/* ---- What a file asks (recorded.c) -------------------------------------------------------- */
+
+/* A job with the memory behind it, and what must come out that is not a tensor of numbers. */
+typedef struct recorded_job {
+    prompt_job job;
+    int32_t *ids, *sharer_ids, *decode_ids, *greedy;
+    const int32_t **sharer_rows; /* of sharer_ids, for each sharer */
+    int64_t greedy_count;
+    c2c_section *sections;
+    bool *padding; /* [tokens] of the receiver, or NULL: none */
+} recorded_job;
+
+/* False after case_fail. `sharers` is the number of sharers, 0 for a model alone; `aligned` files
+ * have masks and no decode_ids. */
+bool recorded_job_read(golden_case *c, const tensor_file *file, size_t sharers, bool aligned,
+                       recorded_job *r);
+void recorded_job_free(recorded_job *r);
+/* All but the last token fused with every sharer: what a plan without sections means. */
+bool recorded_job_is_usual(const recorded_job *r, size_t sharers);
+/* case_fail for every tensor of the file that is not compared, and would pass whatever it holds. */
+void recorded_names_check(golden_case *c, const tensor_file *file, int layers, size_t sharers,
+                          bool aligned);
+
 /* ---- Engine and models of a case (world.c) ------------------------------------------------ */
+
+/* The folders of one case. */
+#define MAX_SHARERS 8
+typedef struct case_paths {
+    char *receiver, *sharers[MAX_SHARERS], *fusers[MAX_SHARERS];
+    size_t count; /* sharers and their fusers; 0: a model alone */
+} case_paths;
+
+void case_paths_free(case_paths *paths);
 
 /* How a case is run. All ways must give the same bits. */
 typedef struct way {
@@ -131,24 +175,35 @@ typedef struct way {
 
 typedef struct world {
     c2c_engine *engine;
-    c2c_model *receiver, *sharer;
-    c2c_fuser *fuser;
+    c2c_model *receiver, *sharers[MAX_SHARERS];
+    c2c_fuser *fusers[MAX_SHARERS];
+    c2c_pair pairs[MAX_SHARERS];
+    size_t count;
     char *links; /* folder of links that stand in for the receiver's, or NULL */
 } world;
 
-/* Opens what the paths name; sharer and fuser may be NULL. On C2C_STATUS_UNSUPPORTED `kind` says
- * of what kind the missing thing is. */
+/* Opens what the paths name. On C2C_STATUS_UNSUPPORTED `kind` says of what kind the missing thing
+ * is. */
 #define KIND_SIZE 256
-c2c_status world_open(world *w, const way *how, const char *receiver, const char *sharer,
-                      const char *fuser, char kind[KIND_SIZE], c2c_error *error);
+c2c_status world_open(world *w, const way *how, const case_paths *paths, char kind[KIND_SIZE],
+                      c2c_error *error);
 void world_close(world *w);
 /* "projector CLASS" of a fuser folder. */
 void fuser_kind(const char *folder, char kind[KIND_SIZE]);
 
 /* ---- Kinds of cases ----------------------------------------------------------------------- */
 
-void models_run(golden_run *run, const char *folder);     /* case_numbers.c */
-void fusers_run(golden_run *run, const char *folder);     /* case_numbers.c */
+/* Numbers of the file `expected` (case_numbers.c). */
+typedef struct numbers_case {
+    case_paths paths;
+    c2c_fusion_mode fusion_mode;
+    bool include_response, aligned;
+} numbers_case;
+void numbers_case_run(golden_case *c, const numbers_case *numbers, const char *expected);
+
+void models_run(golden_run *run, const char *folder);     /* case_folders.c */
+void fusers_run(golden_run *run, const char *folder);     /* case_folders.c */
+void aligned_run(golden_run *run, const char *folder);    /* case_folders.c */
 void tokenizers_run(golden_run *run, const char *folder); /* case_text.c */
 void demo_pair_run(golden_run *run, const char *folder);  /* case_other.c */
 void projectors_run(golden_run *run, const char *folder); /* case_other.c */

@@ -18,10 +18,10 @@ static void prompt_numbers_alloc(prompt_numbers *n, const c2c_model *receiver,
     n->layers = info.layers;
     n->features = (int64_t)info.kv_heads * info.head_dim;
     n->vocabulary = info.vocabulary_size;
-    n->tokens = job->plan.token_count;
+    n->rows = job->rows;
     n->last_rows = job->last_rows;
     n->decode_count = job->decode_count;
-    size_t rows = (size_t)n->layers * (size_t)n->tokens, vocabulary = (size_t)n->vocabulary;
+    size_t rows = (size_t)n->layers * (size_t)n->rows, vocabulary = (size_t)n->vocabulary;
     n->keys = memory_get(rows * (size_t)n->features, sizeof(float));
     n->values = memory_get(rows * (size_t)n->features, sizeof(float));
     n->logits = memory_get((size_t)n->last_rows * vocabulary, sizeof(float));
@@ -29,28 +29,30 @@ static void prompt_numbers_alloc(prompt_numbers *n, const c2c_model *receiver,
     n->greedy = memory_get((size_t)job->greedy_limit, sizeof(int32_t));
 }
 
-c2c_status prompt_numbers_make(prompt_numbers *n, const c2c_model *receiver, const c2c_pair *pairs,
-                               size_t pair_count, const prompt_job *job, int chunk,
-                               c2c_error *error) {
+c2c_status prompt_numbers_make(prompt_numbers *n, const prompt_models *models,
+                               const prompt_job *job, int chunk, c2c_error *error) {
     c2c_session *session = NULL;
     *n = (prompt_numbers){0};
-    prompt_numbers_alloc(n, receiver, job);
+    prompt_numbers_alloc(n, models->receiver, job);
     c2c_session_options options = {.context = job->plan.token_count +
                                               max_i64(job->decode_count, job->greedy_limit),
-                                   .chunk = chunk};
-    c2c_status status = c2c_session_open(&session, receiver, pairs, pair_count, &options, error);
+                                   .chunk = chunk,
+                                   .fusion_mode = job->fusion_mode,
+                                   .include_response = job->include_response};
+    c2c_status status = c2c_session_open(&session, models->receiver, models->pairs,
+                                         models->pair_count, &options, error);
     if (status != C2C_STATUS_OK)
         goto done;
     status = session_prefill_logits(session, &job->plan, n->logits, error);
     if (status != C2C_STATUS_OK)
         goto done;
-    if (session->receiver.used != n->tokens) {
+    if (session->receiver.used != n->rows) {
         status =
             error_set(error, C2C_STATUS_MISMATCH, "the cache holds %lld rows after %lld tokens",
-                      (long long)session->receiver.used, (long long)n->tokens);
+                      (long long)session->receiver.used, (long long)n->rows);
         goto done;
     }
-    int64_t layer_size = n->tokens * n->features;
+    int64_t layer_size = n->rows * n->features;
     for (int layer = 0; layer < n->layers; layer++)
         session_cache_read(session, layer, n->keys + layer * layer_size,
                            n->values + layer * layer_size);
@@ -107,7 +109,7 @@ void compare_numbers(golden_case *c, const char *what, const prompt_numbers *fir
         case_fail(c, "%s: other layers, heads or vocabulary than before", what);
         return;
     }
-    int64_t cache = first->layers * first->tokens * first->features;
+    int64_t cache = first->layers * first->rows * first->features;
     compare_bits(c, what, "logits", first->logits, again->logits,
                  first->last_rows * first->vocabulary);
     compare_bits(c, what, "keys", first->keys, again->keys, cache);

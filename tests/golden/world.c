@@ -80,11 +80,26 @@ static c2c_status engine_make(c2c_engine **engine, const way *how, c2c_error *er
     return status == C2C_STATUS_OK ? engine_adopt(engine, b, error) : status;
 }
 
-c2c_status world_open(world *w, const way *how, const char *receiver, const char *sharer,
-                      const char *fuser, char kind[KIND_SIZE], c2c_error *error) {
+static c2c_status pair_open(world *w, const case_paths *paths, char kind[KIND_SIZE],
+                            c2c_error *error) {
+    const c2c_model_options f32 = {.compute = C2C_COMPUTE_F32};
+    size_t i = w->count++;
+    model_kind(paths->sharers[i], kind);
+    c2c_status status = c2c_model_open(&w->sharers[i], w->engine, paths->sharers[i], &f32, error);
+    if (status != C2C_STATUS_OK)
+        return status;
+    fuser_kind(paths->fusers[i], kind);
+    status = c2c_fuser_open(&w->fusers[i], w->receiver, w->sharers[i], paths->fusers[i], error);
+    w->pairs[i] = (c2c_pair){w->sharers[i], w->fusers[i]};
+    return status;
+}
+
+c2c_status world_open(world *w, const way *how, const case_paths *paths, char kind[KIND_SIZE],
+                      c2c_error *error) {
     *w = (world){0};
     kind[0] = '\0';
     const c2c_model_options f32 = {.compute = C2C_COMPUTE_F32};
+    const char *receiver = paths->receiver;
     c2c_status status = engine_make(&w->engine, how, error);
     if (status != C2C_STATUS_OK)
         goto done;
@@ -98,14 +113,8 @@ c2c_status world_open(world *w, const way *how, const char *receiver, const char
     }
     model_kind(receiver, kind);
     status = c2c_model_open(&w->receiver, w->engine, receiver, &f32, error);
-    if (status != C2C_STATUS_OK || !sharer)
-        goto done;
-    model_kind(sharer, kind);
-    status = c2c_model_open(&w->sharer, w->engine, sharer, &f32, error);
-    if (status != C2C_STATUS_OK || !fuser)
-        goto done;
-    fuser_kind(fuser, kind);
-    status = c2c_fuser_open(&w->fuser, w->receiver, w->sharer, fuser, error);
+    while (status == C2C_STATUS_OK && w->count < paths->count)
+        status = pair_open(w, paths, kind, error);
 done:
     if (status != C2C_STATUS_OK)
         world_close(w);
@@ -113,10 +122,20 @@ done:
 }
 
 void world_close(world *w) {
-    c2c_fuser_close(w->fuser);
-    c2c_model_close(w->sharer);
+    while (w->count > 0) {
+        c2c_fuser_close(w->fusers[--w->count]);
+        c2c_model_close(w->sharers[w->count]);
+    }
     c2c_model_close(w->receiver);
     c2c_engine_close(w->engine);
     links_remove(w->links);
     *w = (world){0};
+}
+
+void case_paths_free(case_paths *paths) {
+    free(paths->receiver);
+    while (paths->count > 0) {
+        free(paths->sharers[--paths->count]);
+        free(paths->fusers[paths->count]);
+    }
 }
