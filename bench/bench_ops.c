@@ -65,7 +65,7 @@ static const bench_row rows[] = {
     ROWS("rmsnorm 1 x 1024", OP_rmsnorm, 1, 1024, 2),
     ROWS("rmsnorm 512 x 1024", OP_rmsnorm, 512, 1024, 2),
     ROWS("rmsnorm 8192 x 128 (heads)", OP_rmsnorm, 8192, 128, 2),
-    ROWS("swiglu 512 x 3072", OP_swiglu, 512, 3072, 3),
+    ROWS("gated 512 x 3072", OP_gated, 512, 3072, 3),
     ROWS("gelu 512 x 1024", OP_gelu, 512, 1024, 2),
     ROWS("add 512 x 1024", OP_add, 512, 1024, 3),
     ROWS("embed 512 x 1024", OP_embed, 512, 1024, 2),

@@ -17,7 +17,7 @@
 
 /* Loops over a tile must vanish, so that its sums stay in registers. */
 #ifdef __clang__
-#define UNROLL _Pragma("unroll")
+#define UNROLL _Pragma("clang loop unroll(full)")
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
