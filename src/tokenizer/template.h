@@ -12,10 +12,10 @@
 
 #include "tokenizer/tokenizer.h"
 
-#define TEMPLATE_MAX_SOURCE  (1u << 20) /* bytes of a template's text */
-#define TEMPLATE_MAX_NESTING 200        /* brackets and blocks inside each other */
-#define TEMPLATE_MAX_DEPTH   1000       /* evaluator calls inside each other, macros included */
-#define TEMPLATE_MAX_WORK    10000000   /* nodes evaluated, items visited, 32-byte steps of text */
+#define TEMPLATE_MAX_SOURCE  (1u << 20)   /* bytes of a template's text */
+#define TEMPLATE_MAX_NESTING 200          /* brackets and blocks inside each other */
+#define TEMPLATE_MAX_DEPTH   1000         /* evaluator calls inside each other, macros included */
+#define TEMPLATE_MAX_WORK    20000000     /* nodes evaluated, items visited, bytes of text / 16 */
 #define TEMPLATE_MAX_MEMORY  (256u << 20) /* bytes that one rendering may allocate */
 #define TEMPLATE_MAX_OUTPUT  (64u << 20)  /* bytes of the rendered text */
 #define TEMPLATE_MAX_RANGE   100000       /* numbers of a range, as in jinja2's sandbox */
@@ -70,9 +70,10 @@ typedef struct value {
 struct sequence {
     const value *items;
     size_t count;
-    size_t position;  /* of a generator: items already taken */
-    const char *name; /* of a range or view: how it prints before its items, "dict_keys" */
-    int64_t start, step, stop;
+    size_t position;           /* of a generator: items already taken */
+    const char *name;          /* of a range or view: how it prints before its items, "dict_keys" */
+    int64_t start, step, stop; /* of a range */
+    bool is_group; /* a (grouper, list) pair of the filter groupby, which has these attributes */
 };
 
 typedef struct render render;
@@ -143,7 +144,10 @@ size_t text_index(const text *t, size_t offset);     /* the character that start
 /* The first (last: from_end) place of `needle` in bytes from..to-1; SIZE_MAX when it is not there.
  */
 size_t text_find(const text *t, const text *needle, size_t from, size_t to, bool from_end);
+/* Not markup, even if the parts are. */
 const text *text_concat(render *r, const text *a, const text *b);
+/* The same text with another mark. */
+const text *text_marked(render *r, const text *t, bool markup);
 
 /* A text under construction; zero but for `render`. */
 typedef struct text_builder {
@@ -497,7 +501,8 @@ void *render_alloc(render *r, size_t bytes);      /* zeroed */
 void *render_array(render *r, size_t count, size_t size);
 const char *render_printf(render *r, const char *format, ...) C2C_PRINTF(2, 3);
 bool render_spend(render *r, size_t work);
-bool render_spend_bytes(render *r, size_t bytes);
+bool render_spend_bytes(render *r, size_t bytes);     /* copied or compared */
+bool render_spend_walk(render *r, size_t characters); /* looked at one by one */
 bool render_enter(render *r); /* one level deeper, or an error; render_leave after it */
 void render_leave(render *r);
 

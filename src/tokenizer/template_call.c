@@ -181,7 +181,8 @@ bool global_find(render *r, const char *name, value *out) {
     };
     const builtin *b = builtin_find(globals, sizeof globals / sizeof *globals, name);
     *out = (value){.type = VALUE_ABSENT};
-    if (strcmp(name, "cycler") == 0 || strcmp(name, "joiner") == 0 || strcmp(name, "lipsum") == 0)
+    if (strcmp(name, "cycler") == 0 || strcmp(name, "joiner") == 0 || strcmp(name, "lipsum") == 0 ||
+        strcmp(name, "self") == 0)
         return render_refuse(r, "the global '%s' is not supported", name);
     return !b || function_value(r, b, NULL, out);
 }

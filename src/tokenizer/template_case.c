@@ -4,12 +4,18 @@
 
 #include <utf8proc.h>
 
+/* Unicode gives some characters a case that are no letters of that case by category: roman numbers,
+ * letters in circles, raised and lowered letters. */
 static bool is_lower(uint32_t c) {
-    return utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_LL || c == 0xaa || c == 0xba;
+    return utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_LL || c == 0xaa ||
+           c == 0xba || (c >= 0x2b0 && c <= 0x2b8) || (c >= 0x1d2c && c <= 0x1d6a) ||
+           (c >= 0x2090 && c <= 0x209c) || c == 0x2071 || c == 0x207f ||
+           (c >= 0x2170 && c <= 0x217f) || (c >= 0x24d0 && c <= 0x24e9);
 }
 
 static bool is_upper(uint32_t c) {
-    return utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_LU;
+    return utf8proc_category((utf8proc_int32_t)c) == UTF8PROC_CATEGORY_LU ||
+           (c >= 0x2160 && c <= 0x216f) || (c >= 0x24b6 && c <= 0x24cf);
 }
 
 static bool is_cased(uint32_t c) {
@@ -81,17 +87,18 @@ bool text_has_class(const text *t, text_class is) {
     return any || is == CLASS_ASCII;
 }
 
-/* Letters whose upper case is more than one character: the letter, upper case, title case. */
-static const char *const long_cases[][3] = {
-    {"ß", "SS", "Ss"}, {"ŉ", "ʼN", "ʼN"}, {"ǰ", "J̌", "J̌"},     {"ﬀ", "FF", "Ff"},
-    {"ﬁ", "FI", "Fi"}, {"ﬂ", "FL", "Fl"}, {"ﬃ", "FFI", "Ffi"}, {"ﬄ", "FFL", "Ffl"},
-    {"ﬅ", "ST", "St"}, {"ﬆ", "ST", "St"}, {"և", "ԵՒ", "Եւ"},
+/* Letters that change into more than one character: the letter, upper, title and lower case. */
+static const char *const long_cases[][4] = {
+    {"ß", "SS", "Ss", "ß"},   {"ŉ", "ʼN", "ʼN", "ŉ"},   {"ǰ", "J̌", "J̌", "ǰ"},
+    {"ﬀ", "FF", "Ff", "ﬀ"},   {"ﬁ", "FI", "Fi", "ﬁ"},   {"ﬂ", "FL", "Fl", "ﬂ"},
+    {"ﬃ", "FFI", "Ffi", "ﬃ"}, {"ﬄ", "FFL", "Ffl", "ﬄ"}, {"ﬅ", "ST", "St", "ﬅ"},
+    {"ﬆ", "ST", "St", "ﬆ"},   {"և", "ԵՒ", "Եւ", "և"},   {"İ", "İ", "İ", "i̇"},
 };
 
 static const char *long_case(const char *bytes, size_t size, text_case to) {
     for (size_t i = 0; size > 1 && i < sizeof long_cases / sizeof *long_cases; i++)
         if (strlen(long_cases[i][0]) == size && memcmp(long_cases[i][0], bytes, size) == 0)
-            return long_cases[i][to == CASE_UPPER ? 1 : 2];
+            return long_cases[i][to == CASE_UPPER ? 1 : to == CASE_LOWER ? 3 : 2];
     return NULL;
 }
 
@@ -105,28 +112,50 @@ static text_case case_of(text_case to, uint32_t c, bool after_cased, bool first)
     }
 }
 
+/* Writes the changed character, at most 8 bytes, and returns how long it is. */
+static size_t change(const char *from, size_t size, uint32_t c, text_case to, char *bytes) {
+    if (c < 128) {
+        bool lower = c >= 'a' && c <= 'z', upper = c >= 'A' && c <= 'Z';
+        bytes[0] = (char)(lower && to != CASE_LOWER   ? c - 32
+                          : upper && to == CASE_LOWER ? c + 32
+                                                      : c);
+        return 1;
+    }
+    const char *longer = long_case(from, size, to);
+    if (longer) {
+        size_t length = strlen(longer);
+        memcpy(bytes, longer, length);
+        return length;
+    }
+    utf8proc_int32_t changed = to == CASE_UPPER   ? utf8proc_toupper((utf8proc_int32_t)c)
+                               : to == CASE_LOWER ? utf8proc_tolower((utf8proc_int32_t)c)
+                                                  : utf8proc_totitle((utf8proc_int32_t)c);
+    return utf8_encode((uint32_t)changed, bytes);
+}
+
 const text *text_cased(render *r, const text *t, text_case to) {
     text_builder out = {.render = r};
     bool after_cased = false;
-    if (!builder_reserve(&out, t->length))
+    char chunk[256]; /* changed characters of one message, or of none */
+    size_t used = 0;
+    int owner = -1;
+    if (!render_spend(r, t->length))
         return NULL;
     for (size_t at = 0; at < t->length;) {
         uint32_t c;
         size_t size = utf8_decode(t->bytes + at, t->length - at, &c);
-        text_case one = case_of(to, c, after_cased, at == 0);
-        const char *longer = one != CASE_LOWER ? long_case(t->bytes + at, size, one) : NULL;
-        int message = text_message_at(t, at);
-        char bytes[4];
-        utf8proc_int32_t changed = one == CASE_UPPER   ? utf8proc_toupper((utf8proc_int32_t)c)
-                                   : one == CASE_LOWER ? utf8proc_tolower((utf8proc_int32_t)c)
-                                                       : utf8proc_totitle((utf8proc_int32_t)c);
-        size_t length = longer ? strlen(longer) : utf8_encode((uint32_t)changed, bytes);
-        if (!builder_bytes(&out, longer ? longer : bytes, length, message))
-            return NULL;
-        after_cased = is_cased(c);
+        int message = t->run_count ? text_message_at(t, at) : -1;
+        if (message != owner || used > sizeof chunk - 8) {
+            if (!builder_bytes(&out, chunk, used, owner))
+                return NULL;
+            used = 0;
+            owner = message;
+        }
+        used += change(t->bytes + at, size, c, case_of(to, c, after_cased, at == 0), chunk + used);
+        after_cased = to == CASE_TITLE && is_cased(c);
         at += size;
     }
-    return builder_finish(&out);
+    return builder_bytes(&out, chunk, used, owner) ? builder_finish(&out) : NULL;
 }
 
 const text *text_escaped(render *r, const text *t) {
@@ -146,8 +175,6 @@ const text *text_escaped(render *r, const text *t) {
     }
     if (!builder_slice(&out, t, kept, t->length))
         return NULL;
-    text *escaped = (text *)builder_finish(&out);
-    if (escaped)
-        escaped->markup = true;
-    return escaped;
+    const text *escaped = builder_finish(&out);
+    return escaped ? text_marked(r, escaped, true) : NULL;
 }

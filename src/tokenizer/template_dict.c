@@ -117,6 +117,8 @@ static bool grow(render *r, dict *d) {
 }
 
 static bool check_key(render *r, const value *key) {
+    if (key->type == VALUE_TEXT && !render_spend_walk(r, key->text->length))
+        return false; /* it is hashed byte by byte */
     return value_hashable(key) || render_fail(r, "unhashable type: '%s'", value_type_name(key));
 }
 

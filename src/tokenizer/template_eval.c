@@ -155,17 +155,19 @@ static bool eval_dict(render *r, scope *s, const node *n, value *out) {
 }
 
 static bool eval_concat(render *r, scope *s, const node *n, value *out) {
+    const text *whole = NULL;
     for (size_t i = 0; i < n->count; i++) {
         value v;
         const text *part;
         if (!node_eval(r, s, n->items[i], &v) || !value_to_text(r, &v, &part))
             return false;
-        if (i == 0)
-            *out = value_from_text(part);
-        else if (!text_join(r, out->text, part, out))
+        whole = whole ? text_concat(r, whole, part) : part;
+        if (!whole)
             return false;
     }
-    return true;
+    whole = text_marked(r, whole, false); /* plain, even where a part was marked safe */
+    *out = value_from_text(whole);
+    return whole != NULL;
 }
 
 /* ---- Operators ---------------------------------------------------------------------------- */

@@ -560,20 +560,23 @@ static node *parse_target_field(parser *p) {
     return parse_primary(p, true);
 }
 
-static bool can_assign(const node *n) {
+/* In a for loop, `loop` is not a name like others. */
+static bool can_assign(const parser *p, const node *n) {
     if (n->kind == NODE_TUPLE) {
         for (size_t i = 0; i < n->count; i++)
-            if (!can_assign(n->items[i]))
+            if (!can_assign(p, n->items[i]))
                 return false;
         return true;
     }
-    return n->kind == NODE_NAME || n->kind == NODE_FIELD;
+    if (n->kind == NODE_NAME)
+        return !p->loops || strcmp(n->name, "loop") != 0;
+    return n->kind == NODE_FIELD;
 }
 
 node *parse_target(parser *p, bool with_fields, const char *stop) {
     int line = p->at->line;
     node *n = parse_parts(p, with_fields ? parse_target_field : parse_target_name, stop);
-    if (n && !can_assign(n))
+    if (n && !can_assign(p, n))
         return parser_fail(p, line, "this cannot be assigned to");
     return n;
 }

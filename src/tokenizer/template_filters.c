@@ -84,12 +84,8 @@ FILTER(string) {
 
 FILTER(safe) {
     const text *t;
-    text *copy = render_alloc(r, sizeof *copy);
-    if (!copy || !no_arguments(r, "safe", a) || !value_to_text(r, self, &t))
-        return false;
-    *copy = *t;
-    copy->markup = true;
-    return give_text(copy, out);
+    return no_arguments(r, "safe", a) && value_to_text(r, self, &t) &&
+           give_text(text_marked(r, t, true), out);
 }
 
 FILTER(escape) {

@@ -70,8 +70,12 @@ static bool format_real(text_builder *out, const format_spec *spec, double d, ch
         snprintf(digits, sizeof digits, "%.*f", precision, size);
     else if (kind == 'e')
         snprintf(digits, sizeof digits, "%.*e", precision, size);
+    else if (kind == 'E')
+        snprintf(digits, sizeof digits, "%.*E", precision, size);
     else if (kind == 'g')
         snprintf(digits, sizeof digits, "%.*g", precision ? precision : 1, size);
+    else if (kind == 'G')
+        snprintf(digits, sizeof digits, "%.*G", precision ? precision : 1, size);
     else if (kind == '%')
         snprintf(digits, sizeof digits, "%.*f%%", precision, size * 100);
     else
@@ -102,7 +106,8 @@ static bool format_value(text_builder *out, const format_spec *spec, const value
         return render_refuse(r, "the format code '%c'", spec->kind);
     if (v->type == VALUE_TEXT && (!spec->kind || spec->kind == 's'))
         return format_text(out, spec, v->text);
-    if (value_is_number(v) && v->type != VALUE_BOOL) {
+    bool has_spec = spec->kind || spec->width || spec->precision >= 0 || spec->align;
+    if (value_is_number(v) && (v->type != VALUE_BOOL || has_spec)) {
         bool wants_integer = !spec->kind || strchr("dxXo", spec->kind);
         if (is_integer && wants_integer && spec->precision < 0)
             return format_integer(out, spec, i, spec->kind);
@@ -111,9 +116,7 @@ static bool format_value(text_builder *out, const format_spec *spec, const value
         if (!is_integer && !spec->kind)
             return format_real(out, spec, v->real, spec->precision < 0 ? 0 : 'g');
     }
-    if (v->type <= VALUE_BOOL && !spec->kind && !spec->width && spec->precision < 0)
-        return value_print(out, v);
-    if (spec->kind || spec->width || spec->precision >= 0 || spec->align)
+    if (has_spec)
         return render_fail(r, "unsupported format for object of type '%s'", value_type_name(v));
     return value_print(out, v);
 }

@@ -13,19 +13,19 @@ static bool write_character(text_builder *out, const text *t, size_t at, size_t 
     if (c >= 0x10000 && ascii)
         return builder_printf(out, "\\u%04x\\u%04x", 0xd800 + ((c - 0x10000) >> 10),
                               0xdc00 + (c & 0x3ff));
-    if (c < 0x20 || (c >= 0x7f && ascii && c != 0x7f))
+    if (c < 0x20 || (c >= 0x7f && ascii))
         return builder_printf(out, "\\u%04x", c);
     return builder_slice(out, t, at, at + size);
 }
 
 static bool write_text(text_builder *out, const text *t, bool ascii) {
-    if (!builder_literal(out, "\""))
+    if (!render_spend_walk(out->render, t->length) || !builder_literal(out, "\""))
         return false;
     size_t kept = 0;
     for (size_t at = 0; at < t->length;) {
         uint32_t c;
         size_t size = utf8_decode(t->bytes + at, t->length - at, &c);
-        bool plain = c >= 0x20 && c != '"' && c != '\\' && (c < 0x80 || !ascii);
+        bool plain = c >= 0x20 && c != '"' && c != '\\' && (c < 0x7f || !ascii);
         /* Plain stretches go as they are, in one piece. */
         if (!plain) {
             if (!builder_slice(out, t, kept, at) || !write_character(out, t, at, size, c, ascii))

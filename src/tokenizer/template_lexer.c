@@ -146,6 +146,8 @@ static bool lex_raw(lexer *x) {
 }
 
 static bool lex_comment(lexer *x) {
+    if (x->at == x->length)
+        return true; /* opened by the very last bytes: Jinja has nothing to say about it */
     for (size_t i = x->at; i < x->length; i++) {
         size_t end = close_end(x, i, "#}", true, true);
         if (end) {

@@ -67,18 +67,22 @@ static bool getter_init(render *r, getter *g, const value *attribute, bool ignor
 
 /* ---- Walking ------------------------------------------------------------------------------ */
 
+static bool no_arguments(render *r, const char *who, const arguments *a) {
+    return (!a->count && !a->keyword_count) || render_fail(r, "%s takes no arguments", who);
+}
+
 FILTER(list) {
     const value *items;
     size_t count;
-    if (a->count || a->keyword_count)
-        return render_fail(r, "list takes no arguments");
-    return value_items(r, self, &items, &count) && value_list(r, VALUE_LIST, items, count, out);
+    return no_arguments(r, "list", a) && value_items(r, self, &items, &count) &&
+           value_list(r, VALUE_LIST, items, count, out);
 }
 
 FILTER(first) {
     const value *items;
     size_t count;
-    (void)a;
+    if (!no_arguments(r, "first", a))
+        return false;
     /* Only one item of a generator is taken. */
     if (self->type == VALUE_GENERATOR && self->sequence->position < self->sequence->count) {
         *out = self->sequence->items[self->sequence->position++];
@@ -95,7 +99,8 @@ FILTER(first) {
 FILTER(last) {
     const value *items;
     size_t count;
-    (void)a;
+    if (!no_arguments(r, "last", a))
+        return false;
     if (self->type == VALUE_GENERATOR)
         return render_fail(r, "'generator' object is not reversible");
     if (!value_items(r, self, &items, &count))
@@ -109,7 +114,8 @@ FILTER(last) {
 FILTER(reverse) {
     const value *items;
     size_t count;
-    (void)a;
+    if (!no_arguments(r, "reverse", a))
+        return false;
     if (self->type == VALUE_TEXT) {
         value bounds[3] = {value_none(), value_none(), value_from_integer(-1)};
         return value_slice(r, self, bounds, out);
@@ -495,8 +501,9 @@ FILTER(groupby) {
         value *pair = render_array(r, 2, sizeof *pair);
         if (!pair || !get(r, &g, &members[start], &pair[0]) ||
             !value_list(r, VALUE_LIST, members + start, i + 1 - start, &pair[1]) ||
-            !value_list(r, VALUE_TUPLE, pair, 2, &out_items[groups++]))
+            !value_list(r, VALUE_TUPLE, pair, 2, &out_items[groups]))
             return false;
+        out_items[groups++].sequence->is_group = true;
         start = i + 1;
     }
     return value_list(r, VALUE_LIST, out_items, groups, out);

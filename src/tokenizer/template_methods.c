@@ -42,7 +42,7 @@ static const text *strip(render *r, const text *t, const text *set, bool left, b
         if (!stripped(set, t->bytes + from, size))
             break;
         from += size;
-        if (!render_spend(r, set ? 1 + set->length / 32 : 0))
+        if (!render_spend(r, set ? 1 + set->length / 2 : 0))
             return NULL;
     }
     while (right && to > from) {
@@ -50,7 +50,7 @@ static const text *strip(render *r, const text *t, const text *set, bool left, b
         if (!stripped(set, t->bytes + start, to - start))
             break;
         to = start;
-        if (!render_spend(r, set ? 1 + set->length / 32 : 0))
+        if (!render_spend(r, set ? 1 + set->length / 2 : 0))
             return NULL;
     }
     return text_slice(r, t, from, to);
@@ -78,7 +78,12 @@ static bool method_rstrip(render *r, const value *self, const arguments *a, valu
     return strip_method(r, self, a, false, true, out);
 }
 
-/* Cuts `prefix` (a suffix, if from_end) off where it is there. */
+/* `t` has room for `affix` there. */
+static bool stands_at(const text *t, const text *affix, size_t offset) {
+    return !affix->length || memcmp(t->bytes + offset, affix->bytes, affix->length) == 0;
+}
+
+/* Cuts a prefix (a suffix, if from_end) off where it is there. */
 static bool remove_affix(render *r, const value *self, const arguments *a, bool from_end,
                          value *out) {
     value v;
@@ -88,9 +93,10 @@ static bool remove_affix(render *r, const value *self, const arguments *a, bool 
         return false;
     if (!affix)
         return render_fail(r, "removeprefix() argument must be str, not NoneType");
-    size_t start = from_end && affix->length <= t->length ? t->length - affix->length : 0;
-    if (affix->length > t->length ||
-        text_find(t, affix, start, start + affix->length, false) == SIZE_MAX)
+    if (affix->length > t->length)
+        return give_text(t, out);
+    size_t start = from_end ? t->length - affix->length : 0;
+    if (!stands_at(t, affix, start))
         return give_text(t, out);
     return give_text(from_end ? text_slice(r, t, 0, start)
                               : text_slice(r, t, affix->length, t->length),
@@ -166,7 +172,7 @@ static bool rsplit_space(render *r, const text *t, int64_t limit, pieces *p) {
             at = start;
         }
         if (limit >= 0 && (int64_t)p->count == limit)
-            return add_piece(r, p, t, space_leading(t->bytes, end), end);
+            return add_piece(r, p, t, 0, end);
         if (!add_piece(r, p, t, at, end))
             return false;
         end = space_trimmed_end(t->bytes, at);
@@ -184,7 +190,7 @@ static bool split_at(render *r, const text *t, const text *separator, int64_t li
             break;
         size_t behind = hit + separator->length;
         if (!add_piece(r, p, t, from_end ? behind : from, from_end ? to : hit) ||
-            !render_spend_bytes(r, separator->length))
+            !render_spend_walk(r, separator->length))
             return false;
         from = from_end ? from : behind;
         to = from_end ? hit : to;
@@ -201,7 +207,7 @@ static bool split_method(render *r, const value *self, const arguments *a, bool 
     if (!arguments_bind(r, "split()", a, "sep maxsplit", 0, v) ||
         !argument_text(r, "split()", &v[0], &separator) ||
         !argument_integer(r, "split()", &v[1], -1, &limit) ||
-        !render_spend_bytes(r, self->text->length))
+        !render_spend_walk(r, self->text->length))
         return false;
     if (separator && !separator->length)
         return render_fail(r, "empty separator");
@@ -231,7 +237,8 @@ static bool method_splitlines(render *r, const value *self, const arguments *a, 
     value keep;
     pieces p = {0};
     size_t start = 0;
-    if (!arguments_bind(r, "splitlines()", a, "keepends", 0, &keep))
+    if (!arguments_bind(r, "splitlines()", a, "keepends", 0, &keep) ||
+        !render_spend_walk(r, t->length))
         return false;
     for (size_t at = 0; at < t->length;) {
         uint32_t c;
@@ -256,6 +263,8 @@ static bool partition(render *r, const value *self, const arguments *a, bool fro
     pieces p = {0};
     if (!arguments_bind(r, "partition()", a, "sep", 1, &v) ||
         !argument_text(r, "partition()", &v, &separator))
+        return false;
+    if (!render_spend_walk(r, t->length))
         return false;
     if (!separator || !separator->length)
         return render_fail(r, "partition() needs a separator that is not empty");
@@ -300,7 +309,7 @@ static bool search(render *r, const value *self, const arguments *a, const char 
     value v[3];
     if (!arguments_bind(r, who, a, "sub start end", 1, v) ||
         !argument_text(r, who, &v[0], &needle) || !search_range(r, t, &v[1], &v[2], &from, &to) ||
-        !render_spend_bytes(r, t->length))
+        !render_spend_walk(r, t->length))
         return false;
     if (!needle)
         return render_fail(r, "%s: must be str, not NoneType", who);
@@ -334,7 +343,7 @@ static bool method_count(render *r, const value *self, const arguments *a, value
     value v[3];
     if (!arguments_bind(r, "count()", a, "sub start end", 1, v) ||
         !argument_text(r, "count()", &v[0], &needle) ||
-        !search_range(r, t, &v[1], &v[2], &from, &to) || !render_spend_bytes(r, t->length))
+        !search_range(r, t, &v[1], &v[2], &from, &to) || !render_spend_walk(r, t->length))
         return false;
     if (!needle)
         return render_fail(r, "count(): must be str, not NoneType");
@@ -368,8 +377,7 @@ static bool has_affix(render *r, const value *self, const arguments *a, bool at_
             return render_fail(r, "%s first arg must be str or a tuple of str", who);
         if (from > to || to - from < affix->length || !render_spend_bytes(r, affix->length))
             continue;
-        size_t start = at_end ? to - affix->length : from;
-        found = text_find(t, affix, start, start + affix->length, false) != SIZE_MAX;
+        found = stands_at(t, affix, at_end ? to - affix->length : from);
     }
     *out = value_bool(found);
     return r->status == C2C_STATUS_OK;
@@ -408,10 +416,12 @@ bool text_replace(render *r, const text *t, const text *old, const text *with, i
         return give_text(builder_finish(&b), out);
     }
     size_t from = 0;
+    if (!render_spend_walk(r, t->length))
+        return false;
     for (size_t hit; limit && (hit = text_find(t, old, from, t->length, false)) != SIZE_MAX;
          limit--) {
         if (!builder_slice(&b, t, from, hit) || !builder_text(&b, with) || !render_spend(r, 1) ||
-            !render_spend_bytes(r, old->length))
+            !render_spend_walk(r, old->length))
             return false;
         from = hit + old->length;
     }
@@ -515,7 +525,7 @@ CASE_METHOD(swapcase, CASE_SWAP)
 #define CLASS_METHOD(name, is)                                                                     \
     static bool method_##name(render *r, const value *self, const arguments *a, value *out) {      \
         *out = value_bool(text_has_class(self->text, is));                                         \
-        return no_arguments(r, #name "()", a) && render_spend_bytes(r, self->text->length);        \
+        return no_arguments(r, #name "()", a) && render_spend_walk(r, self->text->length);         \
     }
 CLASS_METHOD(isalpha, CLASS_ALPHA)
 CLASS_METHOD(isdigit, CLASS_DIGIT)

@@ -122,7 +122,13 @@ static bool is_not_built(value_type type, const char *name) {
                                        "isidentifier", "isnumeric", "isprintable", "istitle",
                                        "maketrans",    "translate", NULL};
     static const char *const dict[] = {"fromkeys", NULL};
-    return (type == VALUE_TEXT && one_of(text, name)) || (type == VALUE_DICT && one_of(dict, name));
+    static const char *const number[] = {"real",       "imag",       "numerator", "denominator",
+                                         "bit_length", "is_integer", "conjugate", NULL};
+    static const char *const macro[] = {"name", "arguments", "caller", NULL};
+    bool is_number = type == VALUE_INTEGER || type == VALUE_REAL || type == VALUE_BOOL;
+    return (type == VALUE_TEXT && one_of(text, name)) ||
+           (type == VALUE_DICT && one_of(dict, name)) || (is_number && one_of(number, name)) ||
+           (type == VALUE_MACRO && one_of(macro, name));
 }
 
 bool object_method(render *r, const value *object, const char *name, value *out) {
@@ -145,7 +151,7 @@ bool object_method(render *r, const value *object, const char *name, value *out)
     if (b)
         return function_value(r, b, object, out);
     if (is_not_built(object->type, name))
-        return render_refuse(r, "the method '%s' of %s is not supported", name,
+        return render_refuse(r, "the attribute '%s' of %s is not supported", name,
                              value_type_name(object));
     if (is_unsafe(object->type, name))
         return value_undefined(r, out, "access to attribute '%s' of '%s' object is unsafe.", name,

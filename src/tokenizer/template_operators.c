@@ -123,8 +123,8 @@ bool text_join(render *r, const text *a, const text *b, value *out) {
     if (markup && (!(a = text_escaped(r, a)) || !(b = text_escaped(r, b))))
         return false;
     const text *joined = text_concat(r, a, b);
-    if (joined && markup && joined != a && joined != b)
-        ((text *)joined)->markup = true;
+    if (joined)
+        joined = text_marked(r, joined, markup);
     *out = value_from_text(joined);
     return joined != NULL;
 }
@@ -148,9 +148,9 @@ static bool repeat(render *r, const value *v, int64_t times, value *out) {
         text_builder b = {.render = r};
         if (!builder_repeat(&b, v->text, times))
             return false;
-        text *t = (text *)builder_finish(&b);
+        const text *t = builder_finish(&b);
         if (t)
-            t->markup = v->text->markup;
+            t = text_marked(r, t, v->text->markup);
         *out = value_from_text(t);
         return t != NULL;
     }
@@ -227,6 +227,8 @@ static bool bound(render *r, const value *v, int64_t count, int64_t low, int64_t
 static bool slice_text(render *r, const text *t, int64_t start, int64_t step, int64_t length,
                        value *out) {
     const text *slice;
+    if (t->characters != t->length && !render_spend_walk(r, t->length))
+        return false;
     if (step == 1) {
         size_t from = text_offset(t, (size_t)start);
         size_t to = text_offset(t, (size_t)(start + length));

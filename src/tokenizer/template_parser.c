@@ -236,11 +236,12 @@ static node *parse_for(parser *p, node *n) {
     static const char *const last[] = {"endfor", NULL};
     node_list body = {0}, otherwise = {0};
     n->kind = NODE_FOR;
-    if (!(n->first = parse_target(p, false, "in")) || !parser_expect(p, LEXEME_NAME, "in") ||
+    p->loops++; /* in whose targets and body `loop` is special */
+    n->first = parse_target(p, false, "in");
+    p->loops--;
+    if (!n->first || !parser_expect(p, LEXEME_NAME, "in") ||
         !(n->second = parse_tuple(p, false, "recursive")))
         return NULL;
-    if (n->first->kind == NODE_NAME && strcmp(n->first->name, "loop") == 0)
-        return parser_fail(p, n->line, "the special variable 'loop' cannot be a for loop's target");
     if (parser_skip(p, LEXEME_NAME, "if") && !(n->third = parse_expression(p)))
         return NULL;
     if (parser_is(p, LEXEME_NAME, "recursive"))
@@ -292,6 +293,10 @@ static bool parse_parameters(parser *p, node *n) {
         parameter->name = p->at->text;
         if (!parser_expect(p, LEXEME_NAME, NULL))
             return false;
+        if (strcmp(parameter->name, "caller") == 0 && !parser_is(p, LEXEME_OPERATOR, "=")) {
+            parser_fail(p, parameter->line, "a parameter named 'caller' needs a default");
+            return false;
+        }
         if (parser_skip(p, LEXEME_OPERATOR, "=")) {
             if (!(parameter->first = parse_expression(p)))
                 return false;

@@ -28,14 +28,11 @@ void real_format(double d, char out[REAL_TEXT]) {
 
 /* ---- repr of texts ------------------------------------------------------------------------ */
 
-static bool repr_character(text_builder *out, const text *t, size_t at, size_t size, uint32_t c,
-                           char quote) {
-    if (c == (uint32_t)quote || c == '\\')
+static bool repr_escape(text_builder *out, const text *t, size_t at, size_t size, uint32_t c) {
+    if (c == '\'' || c == '"' || c == '\\')
         return builder_literal(out, "\\") && builder_slice(out, t, at, at + size);
     if (c == '\n' || c == '\r' || c == '\t')
         return builder_literal(out, c == '\n' ? "\\n" : c == '\r' ? "\\r" : "\\t");
-    if (character_is_printable(c))
-        return builder_slice(out, t, at, at + size);
     return builder_printf(out, c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x", c);
 }
 
@@ -43,18 +40,23 @@ static bool repr_text(text_builder *out, const text *t) {
     bool single = memchr(t->bytes, '\'', t->length) != NULL;
     char quote = single && !memchr(t->bytes, '"', t->length) ? '"' : '\'';
     char mark[2] = {quote, 0};
-    if (t->markup && !builder_literal(out, "Markup("))
-        return false;
-    if (!builder_literal(out, mark))
+    size_t kept = 0;
+    if (!render_spend_walk(out->render, t->length) ||
+        (t->markup && !builder_literal(out, "Markup(")) || !builder_literal(out, mark))
         return false;
     for (size_t at = 0; at < t->length;) {
         uint32_t c;
         size_t size = utf8_decode(t->bytes + at, t->length - at, &c);
-        if (!repr_character(out, t, at, size, c, quote))
-            return false;
+        /* Plain stretches go as they are, in one piece. */
+        if (c == (uint32_t)quote || c == '\\' || !character_is_printable(c)) {
+            if (!builder_slice(out, t, kept, at) || !repr_escape(out, t, at, size, c))
+                return false;
+            kept = at + size;
+        }
         at += size;
     }
-    return builder_literal(out, mark) && (!t->markup || builder_literal(out, ")"));
+    return builder_slice(out, t, kept, t->length) && builder_literal(out, mark) &&
+           (!t->markup || builder_literal(out, ")"));
 }
 
 /* ---- Containers --------------------------------------------------------------------------- */
@@ -108,7 +110,8 @@ static bool repr_other(text_builder *out, const value *v) {
         return value_length(out->render, v, &length) &&
                builder_printf(out, "<LoopContext %lld/%zu>", (long long)v->loop->index + 1, length);
     }
-    default: return render_fail(out->render, "printing a %s is not supported", value_type_name(v));
+    default:
+        return render_refuse(out->render, "printing a %s is not supported", value_type_name(v));
     }
 }
 

@@ -83,7 +83,11 @@ bool render_spend(render *r, size_t work) {
 }
 
 bool render_spend_bytes(render *r, size_t bytes) {
-    return render_spend(r, bytes / 32);
+    return render_spend(r, bytes / 16);
+}
+
+bool render_spend_walk(render *r, size_t characters) {
+    return render_spend(r, characters / 2);
 }
 
 bool render_enter(render *r) {

@@ -55,13 +55,15 @@ static bool test_divisible(render *r, const value *v, const arguments *a, value 
 static bool test_lower(render *r, const value *v, const arguments *a, value *out) {
     const text *t;
     (void)a;
-    return value_to_text(r, v, &t) && answer(out, text_has_class(t, CLASS_LOWER));
+    return value_to_text(r, v, &t) && render_spend_walk(r, t->length) &&
+           answer(out, text_has_class(t, CLASS_LOWER));
 }
 
 static bool test_upper(render *r, const value *v, const arguments *a, value *out) {
     const text *t;
     (void)a;
-    return value_to_text(r, v, &t) && answer(out, text_has_class(t, CLASS_UPPER));
+    return value_to_text(r, v, &t) && render_spend_walk(r, t->length) &&
+           answer(out, text_has_class(t, CLASS_UPPER));
 }
 
 /* ---- Comparisons -------------------------------------------------------------------------- */

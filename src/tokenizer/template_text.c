@@ -260,11 +260,20 @@ static const char *join_bytes(render *r, const text *a, const text *b, text_tail
     return bytes;
 }
 
+const text *text_marked(render *r, const text *t, bool markup) {
+    if (t->markup == markup)
+        return t;
+    text *copy = render_alloc(r, sizeof *copy);
+    if (copy) {
+        *copy = *t;
+        copy->markup = markup;
+    }
+    return copy;
+}
+
 const text *text_concat(render *r, const text *a, const text *b) {
-    if (!b->length)
-        return a;
-    if (!a->length)
-        return b;
+    if (!b->length || !a->length)
+        return text_marked(r, b->length ? b : a, false);
     text *t = render_alloc(r, sizeof *t);
     if (!t || !render_spend_bytes(r, b->length))
         return NULL;

@@ -176,15 +176,35 @@ static bool dicts_equal(render *r, const dict *a, const dict *b, bool *equal) {
     return good;
 }
 
+static int order_of(double a, double b) {
+    return a < b ? -1 : a > b ? 1 : a == b ? 0 : 2;
+}
+
+/* Exact, also where an integer has more digits than a double. */
+static int integer_real_order(int64_t i, double d) {
+    if (!(d >= -9223372036854775808.0 && d < 9223372036854775808.0))
+        return order_of(0, d);
+    int64_t whole = (int64_t)d;
+    return i != whole ? (i > whole) - (i < whole) : order_of(0, d - (double)whole);
+}
+
+/* -1, 0, 1, or 2 where one of them is not a number. */
+static int number_order(const value *a, const value *b) {
+    int64_t i, j;
+    bool first = value_integer(a, &i), second = value_integer(b, &j);
+    if (first && second)
+        return (i > j) - (i < j);
+    if (!first && !second)
+        return order_of(a->real, b->real);
+    int order = first ? integer_real_order(i, b->real) : integer_real_order(j, a->real);
+    return first || order == 2 ? order : -order;
+}
+
 bool value_equal(render *r, const value *a, const value *b, bool *equal) {
     if (!render_spend(r, 1))
         return false;
     if (value_is_number(a) && value_is_number(b)) {
-        bool exact = a->type != VALUE_REAL && b->type != VALUE_REAL;
-        int64_t i, j;
-        value_integer(a, &i);
-        value_integer(b, &j);
-        *equal = exact ? i == j : value_real(a) == value_real(b);
+        *equal = number_order(a, b) == 0;
         return true;
     }
     *equal = false;
@@ -195,17 +215,13 @@ bool value_equal(render *r, const value *a, const value *b, bool *equal) {
     case VALUE_NONE: *equal = true; return true;
     case VALUE_TEXT:
         *equal = text_equal(a->text, b->text);
-        return render_spend_bytes(r, *equal ? a->text->length : 0);
+        return a->text->length != b->text->length || render_spend_bytes(r, a->text->length);
     case VALUE_LIST:
     case VALUE_TUPLE:
     case VALUE_RANGE: return sequences_equal(r, a, b, equal);
     case VALUE_DICT: return dicts_equal(r, a->dict, b->dict, equal);
     default: *equal = a->dict == b->dict; return true; /* the same object */
     }
-}
-
-static int order_of(double a, double b) {
-    return a < b ? -1 : a > b ? 1 : a == b ? 0 : 2;
 }
 
 static int text_order(const text *a, const text *b) {
@@ -236,11 +252,7 @@ bool value_order(render *r, const value *a, const value *b, const char *sign, in
     if (!render_spend(r, 1))
         return false;
     if (value_is_number(a) && value_is_number(b)) {
-        int64_t i, j;
-        if (value_integer(a, &i) && value_integer(b, &j))
-            *order = (i > j) - (i < j);
-        else
-            *order = order_of(value_real(a), value_real(b));
+        *order = number_order(a, b);
         return true;
     }
     if (a->type == VALUE_TEXT && b->type == VALUE_TEXT) {
@@ -338,7 +350,7 @@ bool value_contains(render *r, const value *container, const value *item, bool *
                                value_type_name(item));
         *found =
             text_find(container->text, item->text, 0, container->text->length, false) != SIZE_MAX;
-        return render_spend_bytes(r, container->text->length);
+        return render_spend_walk(r, container->text->length);
     }
     if (container->type == VALUE_DICT) {
         const value *entry;
@@ -350,9 +362,12 @@ bool value_contains(render *r, const value *container, const value *item, bool *
         return render_fail(r, "argument of type '%s' is not iterable", value_type_name(container));
     if (!value_items(r, container, &items, &count))
         return false;
-    for (size_t i = 0; i < count && !*found; i++)
-        if (!value_equal(r, &items[i], item, found))
+    size_t i = 0;
+    while (i < count && !*found)
+        if (!value_equal(r, &items[i++], item, found))
             return false;
+    if (container->type == VALUE_GENERATOR)
+        container->sequence->position -= count - i; /* the rest was not looked at */
     return true;
 }
 
@@ -382,6 +397,12 @@ static bool own_attribute(render *r, const value *object, const char *name, valu
     }
     if (object->type == VALUE_LOOP)
         return loop_attribute(r, object->loop, name, out);
+    if (object->type == VALUE_TUPLE && object->sequence->is_group) {
+        if (strcmp(name, "grouper") == 0 || strcmp(name, "list") == 0)
+            *out = object->sequence->items[name[0] == 'l'];
+        if (out->type != VALUE_ABSENT)
+            return true;
+    }
     return object_method(r, object, name, out);
 }
 
@@ -409,7 +430,7 @@ static bool own_item(render *r, const value *object, const value *key, value *ou
             to++;
         const text *one = text_slice(r, t, from, to);
         *out = value_from_text(one);
-        return one && (t->characters == t->length || render_spend_bytes(r, t->length));
+        return one && (t->characters == t->length || render_spend_walk(r, t->length));
     }
     bool is_list =
         object->type == VALUE_LIST || object->type == VALUE_TUPLE || object->type == VALUE_RANGE;
