@@ -328,15 +328,19 @@ static bool bind_context(render *r, scope *s, const chat_template *t, const json
 }
 
 c2c_status chat_template_render_runs(const chat_template *t, const json_value *messages,
-                                     const c2c_chat_options *options, arena *memory,
-                                     const text **out, c2c_error *error) {
+                                     const c2c_chat_options *options, const template_limits *limits,
+                                     arena *memory, const text **out, c2c_error *error) {
+    static const template_limits usual = {20000000, (size_t)256 << 20, (size_t)64 << 20};
+    if (!limits)
+        limits = &usual;
     render r = {.memory = memory,
-                .memory_left = TEMPLATE_MAX_MEMORY,
-                .work_left = TEMPLATE_MAX_WORK,
+                .limits = limits,
+                .memory_left = limits->memory,
+                .work_left = limits->work,
                 .name = t->name,
                 .line = 1,
                 .error = error};
-    text_builder output = {.render = &r, .limit = TEMPLATE_MAX_OUTPUT};
+    text_builder output = {.render = &r, .limit = limits->output};
     *out = NULL;
     if (!t->body) {
         if (error)
@@ -361,7 +365,8 @@ c2c_status chat_template_render(const chat_template *t, const json_value *messag
     const text *rendered;
     if (!memory)
         return error_memory(error, 64 << 10, "rendering a chat template");
-    c2c_status status = chat_template_render_runs(t, messages, options, memory, &rendered, error);
+    c2c_status status =
+        chat_template_render_runs(t, messages, options, NULL, memory, &rendered, error);
     if (status == C2C_STATUS_OK) {
         buffer_append(out, rendered->bytes, rendered->length);
         if (out->failed)

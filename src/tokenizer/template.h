@@ -12,13 +12,19 @@
 
 #include "tokenizer/tokenizer.h"
 
-#define TEMPLATE_MAX_SOURCE  (1u << 20)   /* bytes of a template's text */
-#define TEMPLATE_MAX_NESTING 200          /* brackets and blocks inside each other */
-#define TEMPLATE_MAX_DEPTH   1000         /* evaluator calls inside each other, macros included */
-#define TEMPLATE_MAX_WORK    20000000     /* nodes evaluated, items visited, bytes of text / 16 */
-#define TEMPLATE_MAX_MEMORY  (256u << 20) /* bytes that one rendering may allocate */
-#define TEMPLATE_MAX_OUTPUT  (64u << 20)  /* bytes of the rendered text */
-#define TEMPLATE_MAX_RANGE   100000       /* numbers of a range, as in jinja2's sandbox */
+#define TEMPLATE_MAX_SOURCE  (1u << 20) /* bytes of a template's text */
+#define TEMPLATE_MAX_NESTING 200        /* brackets and blocks inside each other */
+#define TEMPLATE_MAX_DEPTH   1000       /* evaluator calls inside each other, macros included */
+#define TEMPLATE_MAX_RANGE   100000     /* numbers of a range, as in jinja2's sandbox */
+#define TEMPLATE_MAX_WIDTH   1000000    /* characters that a number or text is padded to */
+
+/* What one rendering may use; NULL stands for these numbers, which end a hostile rendering within
+ * about a second. Fuzzing asks for less. */
+typedef struct template_limits {
+    size_t work;   /* 20,000,000: nodes evaluated, items visited, bytes of text / 16, ... */
+    size_t memory; /* 256 MiB allocated */
+    size_t output; /* 64 MiB of rendered text */
+} template_limits;
 
 /* ---- Values (template_value.c) ------------------------------------------------------------ */
 
@@ -483,6 +489,7 @@ struct loop {
 
 struct render {
     arena *memory;
+    const template_limits *limits;
     size_t memory_left, work_left;
     int depth;
     int line;         /* of the node at work, for messages */
@@ -524,7 +531,7 @@ bool loop_fetch(render *r, loop *l, size_t ready); /* makes items up to ready re
 /* What chat_template_render does, and which bytes of the text are message contents: *runs are in
  * order and valid while `memory` is. */
 c2c_status chat_template_render_runs(const chat_template *t, const json_value *messages,
-                                     const c2c_chat_options *options, arena *memory,
-                                     const text **out, c2c_error *error);
+                                     const c2c_chat_options *options, const template_limits *limits,
+                                     arena *memory, const text **out, c2c_error *error);
 
 #endif

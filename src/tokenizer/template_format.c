@@ -175,7 +175,7 @@ static bool read_size(percent *p, int64_t *size) {
         return next_value(p, &v) && argument_integer(p->render, "* in a format", &v, 0, size);
     }
     for (; look(p) >= '0' && look(p) <= '9'; p->at++)
-        if ((*size = *size * 10 + (look(p) - '0')) > TEMPLATE_MAX_OUTPUT)
+        if ((*size = *size * 10 + (look(p) - '0')) > TEMPLATE_MAX_WIDTH)
             return render_fail(p->render, "width or precision too large");
     return true;
 }

@@ -47,7 +47,7 @@ bool render_undefined(render *r, const value *v) {
 void *render_alloc(render *r, size_t bytes) {
     size_t cost;
     if (!size_add(bytes, 32, &cost) || cost > r->memory_left) {
-        render_fail(r, "rendering needs more than %u MiB", TEMPLATE_MAX_MEMORY >> 20);
+        render_fail(r, "rendering needs more than %zu MiB", r->limits->memory >> 20);
         return NULL;
     }
     void *memory = arena_alloc(r->memory, bytes);
@@ -77,7 +77,7 @@ const char *render_printf(render *r, const char *format, ...) {
 
 bool render_spend(render *r, size_t work) {
     if (work > r->work_left)
-        return render_fail(r, "rendering takes more than %d steps", TEMPLATE_MAX_WORK);
+        return render_fail(r, "rendering takes more than %zu steps", r->limits->work);
     r->work_left -= work;
     return true;
 }

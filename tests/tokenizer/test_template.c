@@ -216,8 +216,8 @@ static void check_runs(const char *source, const char *messages, const char *exp
     arena *memory = arena_new(1024);
     assert_ok(json_parse(&document, messages, strlen(messages), "messages", &test_error));
     assert_ok(chat_template_parse(&t, source, strlen(source), "a.jinja", NULL, &test_error));
-    assert_ok(
-        chat_template_render_runs(t, json_root(document), NULL, memory, &rendered, &test_error));
+    assert_ok(chat_template_render_runs(t, json_root(document), NULL, NULL, memory, &rendered,
+                                        &test_error));
     size_t at = 0;
     for (size_t i = 0; i < rendered->run_count; i++) {
         const text_run *run = &rendered->runs[i];
