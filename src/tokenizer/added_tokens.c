@@ -73,17 +73,9 @@ static int32_t tree_match(const added_tree *tree, const char *text, size_t lengt
 
 /* ---- Finding ------------------------------------------------------------------------------ */
 
-/* The start of the last character of [0, end). */
-static size_t step_back(const char *text, size_t end) {
-    do
-        end--;
-    while (end > 0 && ((unsigned char)text[end] & 0xc0) == 0x80);
-    return end;
-}
-
 static bool word_before(const char *text, size_t at) {
     size_t size;
-    return at > 0 && unicode_is_word(utf8_read(text + step_back(text, at), &size));
+    return at > 0 && unicode_is_word(utf8_read(text + character_before(text, at), &size));
 }
 
 static bool word_after(const char *text, size_t length, size_t at) {
@@ -93,7 +85,7 @@ static bool word_after(const char *text, size_t length, size_t at) {
 
 static size_t skip_spaces_back(const char *text, size_t at, size_t stop) {
     while (at > stop) {
-        size_t size, before = step_back(text, at);
+        size_t size, before = character_before(text, at);
         if (!unicode_is_space(utf8_read(text + before, &size)))
             break;
         at = before;
@@ -232,13 +224,14 @@ static c2c_status read_token(added_tokens *a, vocabulary *v, const json_value *v
 
 /* The text that is looked for: the token's own, or its normal form. */
 static c2c_status pattern_of(const added_tokens *a, const vocabulary *v, const normalizer *n,
-                             size_t index, piece_buffer work[2], piece *out, const loader *l) {
+                             size_t index, piece_buffer work[2], pattern_work *search, piece *out,
+                             const loader *l) {
     const vocabulary_token *text = vocabulary_token_of(v, a->tokens[index].id);
     piece whole = {text->text, text->length, NULL, 0};
     *out = whole;
     if (!a->tokens[index].normalized)
         return C2C_STATUS_OK;
-    c2c_status status = normalizer_run(n, whole, work, out, l->error);
+    c2c_status status = normalizer_run(n, whole, work, search, out, l->error);
     if (status != C2C_STATUS_OK)
         return status;
     if (out->length == 0)
@@ -249,7 +242,7 @@ static c2c_status pattern_of(const added_tokens *a, const vocabulary *v, const n
 }
 
 static c2c_status fill_tree(added_tokens *a, const vocabulary *v, const normalizer *n,
-                            bool normalized, const loader *l) {
+                            bool normalized, pattern_work *search, const loader *l) {
     added_tree *tree = normalized ? &a->normalized : &a->raw;
     piece_buffer work[2] = {0};
     piece text;
@@ -265,7 +258,7 @@ static c2c_status fill_tree(added_tokens *a, const vocabulary *v, const normaliz
         if (status != C2C_STATUS_OK || token->normalized != normalized ||
             (round > 0 && token->special != (round == 1)))
             continue;
-        status = pattern_of(a, v, n, index, work, &text, l);
+        status = pattern_of(a, v, n, index, work, search, &text, l);
         if (status == C2C_STATUS_OK && round == 0)
             bytes += text.length;
         else if (status == C2C_STATUS_OK)
@@ -298,9 +291,14 @@ c2c_status added_tokens_load(added_tokens *a, vocabulary *v, const normalizer *n
                              l->name, where, json_type_name(item->type));
         status = read_token(a, v, item, &largest, where, l);
     }
+    if (status != C2C_STATUS_OK)
+        return status;
+    pattern_work *search = pattern_work_new();
+    if (!search)
+        return error_memory(l->error, 0, "added tokens");
+    status = fill_tree(a, v, n, false, search, l);
     if (status == C2C_STATUS_OK)
-        status = fill_tree(a, v, n, false, l);
-    if (status == C2C_STATUS_OK)
-        status = fill_tree(a, v, n, true, l);
+        status = fill_tree(a, v, n, true, search, l);
+    pattern_work_free(search);
     return status;
 }

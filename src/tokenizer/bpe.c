@@ -170,6 +170,13 @@ static void find_bytes(bpe *b) {
     }
 }
 
+bool bpe_has_all_bytes(const bpe *b) {
+    for (int i = 0; i < 256; i++)
+        if (b->bytes[i] < 0)
+            return false;
+    return true;
+}
+
 /* What other models use and this one does not have. */
 static c2c_status refuse_options(const json_value *model, const loader *l) {
     static const char *const texts[] = {"continuing_subword_prefix", "end_of_word_suffix"};

@@ -64,3 +64,44 @@ c2c_status component_load_sequence(const component_kind *kinds, void *list, cons
     }
     return status;
 }
+
+/* ---- Members that several components have ------------------------------------------------- */
+
+c2c_status component_text(const json_value *value, const char *key, const char **text,
+                          size_t *length, const char *where, const loader *l) {
+    char place[WHERE_TEXT];
+    const char *found;
+    c2c_status status =
+        json_get_string(value, key, NULL, &found, loader_where(place, l, where), l->error);
+    if (status != C2C_STATUS_OK)
+        return status;
+    *length = json_get(value, key)->count;
+    *text = arena_copy(l->arena, found, *length);
+    return *text ? C2C_STATUS_OK : error_memory(l->error, *length, key);
+}
+
+c2c_status component_character(const json_value *value, const char *key, const char **text,
+                               size_t *length, const char *where, const loader *l) {
+    size_t size = 0;
+    c2c_status status = component_text(value, key, text, length, where, l);
+    if (status != C2C_STATUS_OK)
+        return status;
+    if (*length > 0)
+        utf8_read(*text, &size);
+    if (*length == 0 || *length != size)
+        return error_set(l->error, C2C_STATUS_BAD_FILE, "%s: %s.%s: expected one character",
+                         l->name, where, key);
+    return C2C_STATUS_OK;
+}
+
+c2c_status component_pattern(const json_value *value, pattern **p, const char *where,
+                             const loader *l) {
+    const json_value *expression = json_get(json_get(value, "pattern"), "Regex");
+    const json_value *literal = json_get(json_get(value, "pattern"), "String");
+    const json_value *text = expression ? expression : literal;
+    if (!text || text->type != JSON_STRING || (expression && literal))
+        return error_set(l->error, C2C_STATUS_BAD_FILE,
+                         "%s: %s.pattern: expected {\"Regex\": a string} or {\"String\": a string}",
+                         l->name, where);
+    return pattern_compile(p, text->string, text->count, literal != NULL, where, l);
+}

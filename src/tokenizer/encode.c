@@ -41,9 +41,10 @@ c2c_status encoder_emit(encoder *e, int32_t id, origin from) {
     return C2C_STATUS_OK;
 }
 
-/* An added token found as `text`, the token's own or with white space beside it. */
+/* An added token found as `text`: its own, or with white space beside it, or normalized. */
 static c2c_status emit_added(encoder *e, const added_token *token, piece text) {
-    if (token->lstrip || token->rstrip) {
+    const vocabulary_token *known = vocabulary_token_of(&e->tokenizer->vocabulary, token->id);
+    if (text.length != known->length || memcmp(text.bytes, known->text, text.length) != 0) {
         if (e->stripped_count == e->stripped_capacity) {
             size_t capacity = e->stripped_capacity ? e->stripped_capacity * 2 : 16;
             stripped_token *items = realloc(e->stripped, capacity * sizeof *items);
@@ -66,7 +67,8 @@ static c2c_status emit_added(encoder *e, const added_token *token, piece text) {
 static c2c_status encode_part(encoder *e, piece part) {
     const tokenizer *t = e->tokenizer;
     piece normal;
-    c2c_status status = normalizer_run(&t->normalizer, part, e->normal, &normal, e->error);
+    c2c_status status =
+        normalizer_run(&t->normalizer, part, e->normal, e->pattern, &normal, e->error);
     added_scan scan = {.added = &t->added,
                        .tree = &t->added.normalized,
                        .text = normal.bytes,
@@ -136,14 +138,19 @@ static void count_characters(encoder *e, size_t first) {
 /* ---- One call ----------------------------------------------------------------------------- */
 
 static c2c_status encoder_init(encoder *e, c2c_error *error) {
+    size_t steps = e->tokenizer->pre_tokenizer.count;
     e->pattern = pattern_work_new();
-    e->steps = calloc(e->tokenizer->pre_tokenizer.count + 1, sizeof *e->steps);
-    return e->pattern && e->steps ? C2C_STATUS_OK : error_memory(error, 0, "encoding a text");
+    e->steps = calloc(3 * steps + 1, sizeof *e->steps);
+    if (!e->pattern || !e->steps)
+        return error_memory(error, 3 * steps * sizeof *e->steps, "encoding a text");
+    e->replaced = e->steps + steps;
+    e->mapped = e->replaced + steps;
+    return C2C_STATUS_OK;
 }
 
 static void encoder_deinit(encoder *e) {
     pattern_work_free(e->pattern);
-    for (size_t i = 0; e->steps && i < e->tokenizer->pre_tokenizer.count; i++)
+    for (size_t i = 0; e->steps && i < 3 * e->tokenizer->pre_tokenizer.count; i++)
         piece_buffer_free(&e->steps[i]);
     free(e->steps);
     free(e->stripped);

@@ -13,8 +13,8 @@
 /* Components one inside the other, or one after the other, in any of the lists. */
 #define COMPONENT_LIMIT 64
 /* A table has a row per id, so ids may not be much larger than the vocabulary is. */
-#define TOKEN_ID_FREE 65536 /* plus */
-#define TOKEN_ID_SPARSE 8   /* times the tokens */
+#define TOKEN_ID_FREE   65536 /* plus */
+#define TOKEN_ID_SPARSE 8     /* times the tokens */
 /* Offsets are int32_t. */
 #define TEXT_LIMIT ((size_t)INT32_MAX)
 
@@ -42,6 +42,18 @@ c2c_status component_load(const component_kind *kinds, void *list, const json_va
 c2c_status component_load_sequence(const component_kind *kinds, void *list, const json_value *value,
                                    const char *key, const char *where, const loader *l);
 
+struct pattern;
+
+/* A text member of a component, copied into the arena; it may hold zero bytes. */
+c2c_status component_text(const json_value *value, const char *key, const char **text,
+                          size_t *length, const char *where, const loader *l);
+/* A character, given as a string of one. */
+c2c_status component_character(const json_value *value, const char *key, const char **text,
+                               size_t *length, const char *where, const loader *l);
+/* The member "pattern": {"String": literal} or {"Regex": expression}. The caller frees it. */
+c2c_status component_pattern(const json_value *value, struct pattern **p, const char *where,
+                             const loader *l);
+
 /* "FILE: WHERE", for the typed getters of JSON. */
 #define WHERE_TEXT 512
 const char *loader_where(char text[WHERE_TEXT], const loader *l, const char *where);
@@ -54,6 +66,8 @@ const char *text_excerpt(char excerpt[EXCERPT_TEXT], const char *text, size_t le
 
 /* The character that starts valid UTF-8 at `text`; *size becomes its bytes (1 to 4). */
 uint32_t utf8_read(const char *text, size_t *size);
+/* Where the last character of [0, end), end > 0, starts. */
+size_t character_before(const char *text, size_t end);
 /* Writes a character; the number of bytes. */
 size_t utf8_write(uint32_t character, char bytes[4]);
 bool unicode_is_space(uint32_t character); /* White_Space */
@@ -89,6 +103,9 @@ typedef struct piece_buffer {
 } piece_buffer;
 
 void piece_buffer_append(piece_buffer *b, const char *bytes, size_t length, origin from);
+void piece_buffer_copy(piece_buffer *b, piece p);
+/* `text` and then all of p, not empty; the text stands for p's first character. */
+void piece_buffer_prepend(piece_buffer *b, const char *text, size_t length, piece p);
 void piece_buffer_clear(piece_buffer *b);
 void piece_buffer_free(piece_buffer *b);
 piece piece_buffer_view(const piece_buffer *b);
@@ -171,12 +188,21 @@ typedef struct normalizer {
 } normalizer;
 
 c2c_status normalizer_load(normalizer *n, const json_value *value, const loader *l);
-/* *out views `in` itself where nothing changed, else one of the two buffers. */
-c2c_status normalizer_run(const normalizer *n, piece in, piece_buffer work[2], piece *out,
-                          c2c_error *error);
+void normalizer_deinit(normalizer *n);
+/* *out views `in`, or one of the two buffers. */
+c2c_status normalizer_run(const normalizer *n, piece in, piece_buffer work[2],
+                          pattern_work *pattern, piece *out, c2c_error *error);
 
-/* Canonical composition (NFC); false, and nothing written, when `in` is its own normal form. */
-bool normal_form_c(piece in, piece_buffer *out);
+/* Unicode's normal forms: decomposed or composed, K: compatible characters replaced. */
+typedef enum normal_form {
+    NORMAL_FORM_D = 0,
+    NORMAL_FORM_C = 1,
+    NORMAL_FORM_KD = 2,
+    NORMAL_FORM_KC = NORMAL_FORM_KD | NORMAL_FORM_C
+} normal_form;
+
+/* False, and nothing written, when `in` is known to be in this form. */
+bool normal_form_write(normal_form form, piece in, piece_buffer *out);
 
 /* ---- Added tokens (added_tokens.c) -------------------------------------------------------- */
 
@@ -228,10 +254,16 @@ typedef struct pre_tokenizer {
 
 struct encoder;
 
-c2c_status pre_tokenizer_load(pre_tokenizer *p, const json_value *value, const loader *l);
+/* all_bytes: the model knows every character of the byte-level alphabet. */
+c2c_status pre_tokenizer_load(pre_tokenizer *p, const json_value *value, bool all_bytes,
+                              const loader *l);
 void pre_tokenizer_deinit(pre_tokenizer *p);
 /* Cuts `in` and hands each part to bpe_encode, in order. */
 c2c_status pre_tokenizer_run(const pre_tokenizer *p, struct encoder *e, piece in);
+
+/* What the Metaspace pre-tokenizer and the decoder of this name have in common. */
+c2c_status metaspace_read(const json_value *value, const char **mark, size_t *length, bool *never,
+                          const char *where, const loader *l);
 
 /* The byte-level alphabet: each byte as one visible character (GPT-2). */
 uint32_t byte_level_character(uint8_t byte);
@@ -259,6 +291,8 @@ typedef struct bpe {
 
 c2c_status bpe_load(bpe *b, const vocabulary *v, const json_value *model, const loader *l);
 
+bool bpe_has_all_bytes(const bpe *b);
+
 /* Scratch of one encoding. Zero-initialise. */
 typedef struct bpe_work {
     struct bpe_symbol *symbols;
@@ -269,7 +303,8 @@ typedef struct bpe_work {
 
 void bpe_work_free(bpe_work *w);
 
-/* Appends the tokens of one word. byte_level: `word` holds bytes still to be mapped. */
+/* Appends the tokens of one word. byte_level: `word` holds bytes still to be mapped, and the model
+ * has them all. */
 c2c_status bpe_encode(const bpe *b, struct encoder *e, piece word, bool byte_level);
 
 /* ---- Post-processor (post_processor.c) ---------------------------------------------------- */
@@ -291,20 +326,17 @@ c2c_status post_processor_run(const post_processor *p, struct encoder *e, bool a
 
 /* ---- Decoder (decoder.c) ------------------------------------------------------------------ */
 
-typedef enum decoder_kind {
-    DECODER_NONE = 0,  /* texts with spaces between them */
-    DECODER_BYTE_LEVEL /* texts mapped back to bytes */
-} decoder_kind;
-
 typedef struct decoder {
-    decoder_kind kind;
+    struct decoder_step *steps;
+    size_t count;
 } decoder;
 
 c2c_status decoder_load(decoder *d, const json_value *value, const loader *l);
+void decoder_deinit(decoder *d);
 
 /* ---- Encoding (encode.c) ------------------------------------------------------------------ */
 
-/* The spaces of an added token that took white space along, for who trims offsets. */
+/* The spaces of an added token that was not found as its own text, for who trims offsets. */
 typedef struct stripped_token {
     size_t token; /* counted from the encoder's first */
     size_t leading, trailing;
@@ -318,7 +350,7 @@ typedef struct encoder {
     token_list *out;
     size_t first; /* where the text's own tokens start in `out` */
     piece_buffer normal[2];
-    piece_buffer *steps; /* one per step of the pre-tokenizer */
+    piece_buffer *steps, *replaced, *mapped; /* one per step of the pre-tokenizer */
     pattern_work *pattern;
     bpe_work bpe;
     stripped_token *stripped; /* in order */

@@ -1,5 +1,5 @@
-/* normal_form.c - Unicode's canonical composition (NFC, UAX 15), done here rather than by
- * utf8proc's own function because each character must know where it came from, and the same place
+/* normal_form.c - Unicode's normal forms (UAX 15), done here rather than by utf8proc's own function
+ * because each character must know where it came from, and the same place
  * that Hugging Face tokenizers tells.
  *
  * Every character carries a count along: 0 replaces a character of the source, 1 is new beside the
@@ -25,6 +25,7 @@ typedef struct mark_list {
 typedef struct composer {
     piece in;
     piece_buffer *out;
+    normal_form form;
     size_t consumed; /* bytes of `in` that the characters written so far stand for */
     origin last;     /* where the last of those came from */
     mark_list run;   /* a starter and the marks behind it, decomposed */
@@ -130,15 +131,21 @@ static void finish_run(composer *c) {
     for (size_t i = 0; i < run->count; i++)
         c->sorted.items[starts[run->items[i].class]++] = run->items[i];
     for (size_t i = 0; i < run->count; i++)
-        compose_next(c, c->sorted.items[i]);
+        if (c->form & NORMAL_FORM_C)
+            compose_next(c, c->sorted.items[i]);
+        else
+            write_mark(c, c->sorted.items[i]);
     run->count = 0;
 }
 
 static void decompose(composer *c, uint32_t character) {
-    utf8proc_int32_t parts[32]; /* the longest canonical decomposition has four */
+    utf8proc_int32_t parts[32]; /* the longest decomposition, of U+FDFA, has 18 */
     int boundary = 0;
+    int options = UTF8PROC_DECOMPOSE | UTF8PROC_STABLE;
+    if (c->form & NORMAL_FORM_KD)
+        options |= UTF8PROC_COMPAT;
     utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)character, parts, 32,
-                                                 UTF8PROC_DECOMPOSE | UTF8PROC_STABLE, &boundary);
+                                                 (utf8proc_option_t)options, &boundary);
     C2C_ASSERT(n >= 1 && n <= 32);
     for (utf8proc_ssize_t i = 0; i < n; i++) {
         int class = utf8proc_get_property(parts[i])->combining_class;
@@ -175,17 +182,24 @@ static bool always_composed(uint32_t c) {
     return false;
 }
 
-static bool is_composed(piece in) {
-    for (size_t i = 0, size; i < in.length; i += size)
-        if (!always_composed(utf8_read(in.bytes + i, &size)))
+/* Latin-1 letters and signs decompose from these on. */
+#define FIRST_CANONICAL  0xc0
+#define FIRST_COMPATIBLE 0xa0
+
+static bool is_normal(normal_form form, piece in) {
+    uint32_t limit = form & NORMAL_FORM_KD ? FIRST_COMPATIBLE : FIRST_CANONICAL;
+    for (size_t i = 0, size; i < in.length; i += size) {
+        uint32_t c = utf8_read(in.bytes + i, &size);
+        if (form == NORMAL_FORM_C ? !always_composed(c) : c >= limit)
             return false;
+    }
     return true;
 }
 
-bool normal_form_c(piece in, piece_buffer *out) {
-    if (is_composed(in))
+bool normal_form_write(normal_form form, piece in, piece_buffer *out) {
+    if (is_normal(form, in))
         return false;
-    composer c = {.in = in, .out = out, .last_class = -1};
+    composer c = {.in = in, .out = out, .form = form, .last_class = -1};
     uint32_t start = in.length ? piece_origin(in, 0, 1).start : 0;
     c.last = (origin){start, start};
     for (size_t i = 0, size; i < in.length; i += size)

@@ -19,24 +19,49 @@ origin piece_origin(piece p, size_t start, size_t end) {
     return (origin){p.base + (uint32_t)start, p.base + (uint32_t)end};
 }
 
-void piece_buffer_append(piece_buffer *b, const char *bytes, size_t length, origin from) {
+/* Appends the bytes; their origins are the caller's to write. NULL when out of memory. */
+static origin *append_bytes(piece_buffer *b, const char *bytes, size_t length) {
     size_t start = b->bytes.length;
     buffer_append(&b->bytes, bytes, length);
     if (b->bytes.failed)
-        return;
-    if (b->bytes.length > b->capacity) {
+        return NULL;
+    if (b->bytes.length > b->capacity || !b->origins) {
         size_t capacity = b->bytes.length < 64 ? 128 : b->bytes.length * 2, size;
         origin *origins =
             size_mul(capacity, sizeof *origins, &size) ? realloc(b->origins, size) : NULL;
         if (!origins) {
             b->bytes.failed = true;
-            return;
+            return NULL;
         }
         b->origins = origins;
         b->capacity = capacity;
     }
-    for (size_t i = start; i < b->bytes.length; i++)
-        b->origins[i] = from;
+    return b->origins + start;
+}
+
+void piece_buffer_append(piece_buffer *b, const char *bytes, size_t length, origin from) {
+    origin *origins = append_bytes(b, bytes, length);
+    for (size_t i = 0; origins && i < length; i++)
+        origins[i] = from;
+}
+
+void piece_buffer_copy(piece_buffer *b, piece p) {
+    origin *origins = append_bytes(b, p.bytes, p.length);
+    if (!origins)
+        return;
+    for (size_t i = 0, size; i < p.length; i += size) {
+        utf8_read(p.bytes + i, &size);
+        origin from = piece_origin(p, i, i + size);
+        for (size_t j = 0; j < size; j++)
+            origins[i + j] = from;
+    }
+}
+
+void piece_buffer_prepend(piece_buffer *b, const char *text, size_t length, piece p) {
+    size_t size;
+    utf8_read(p.bytes, &size);
+    piece_buffer_append(b, text, length, piece_origin(p, 0, size));
+    piece_buffer_copy(b, p);
 }
 
 void piece_buffer_clear(piece_buffer *b) {

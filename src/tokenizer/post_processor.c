@@ -38,13 +38,6 @@ static bool is_space(uint32_t character) {
     return unicode_is_space(character) || character == byte_level_character(' ');
 }
 
-static size_t previous_character(const char *text, size_t at) {
-    do
-        at--;
-    while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80);
-    return at;
-}
-
 size_t leading_spaces(const char *text, size_t length) {
     size_t count = 0, size;
     for (size_t i = 0; i < length && is_space(utf8_read(text + i, &size)); i += size)
@@ -55,7 +48,7 @@ size_t leading_spaces(const char *text, size_t length) {
 size_t trailing_spaces(const char *text, size_t length) {
     size_t count = 0, size;
     for (size_t i = length; i > 0; count++) {
-        i = previous_character(text, i);
+        i = character_before(text, i);
         if (!is_space(utf8_read(text + i, &size)))
             break;
     }
@@ -74,7 +67,7 @@ static void trim(const struct post_step *s, const encoder *e, token *t, bool fir
         t->start += (int32_t)size;
     }
     for (; trailing > 0 && t->end > t->start; trailing--)
-        t->end = (int32_t)previous_character(e->text, (size_t)t->end);
+        t->end = (int32_t)character_before(e->text, (size_t)t->end);
 }
 
 /* As many as the token's text has spaces; for an added token, the text that it was found as. */
@@ -190,6 +183,39 @@ static c2c_status load_template(void *list, const json_value *value, const char 
     return add_step(p, step, where, l);
 }
 
+/* ---- RobertaProcessing -------------------------------------------------------------------- */
+
+/* The id of ["text", id]. */
+static c2c_status read_pair(const post_processor *p, const json_value *value, const char *key,
+                            int32_t *id, const char *where, const loader *l) {
+    const json_value *pair = json_get(value, key);
+    if (!pair || pair->type != JSON_ARRAY || pair->count != 2 ||
+        pair->items[1].type != JSON_INTEGER ||
+        !vocabulary_token_of(p->vocabulary, pair->items[1].integer))
+        return error_set(l->error, C2C_STATUS_BAD_FILE,
+                         "%s: %s.%s: expected [a token's text, its id]", l->name, where, key);
+    *id = (int32_t)pair->items[1].integer;
+    return C2C_STATUS_OK;
+}
+
+/* Trimmed offsets, and one token on each side. */
+static c2c_status load_roberta(void *list, const json_value *value, const char *where,
+                               const loader *l) {
+    post_processor *p = list;
+    struct post_step step = {.run = run_template, .before_count = 1, .after_count = 1};
+    int32_t *ids = arena_alloc(l->arena, 2 * sizeof *ids);
+    if (!ids)
+        return error_memory(l->error, 2 * sizeof *ids, "special tokens");
+    step.before = ids;
+    step.after = ids + 1;
+    c2c_status status = load_byte_level(list, value, where, l);
+    if (status == C2C_STATUS_OK)
+        status = read_pair(p, value, "cls", &ids[0], where, l);
+    if (status == C2C_STATUS_OK)
+        status = read_pair(p, value, "sep", &ids[1], where, l);
+    return status == C2C_STATUS_OK ? add_step(p, step, where, l) : status;
+}
+
 /* ---- Loading ------------------------------------------------------------------------------ */
 
 static c2c_status load_sequence(void *list, const json_value *value, const char *where,
@@ -197,6 +223,7 @@ static c2c_status load_sequence(void *list, const json_value *value, const char 
 
 static const component_kind kinds[] = {
     {"ByteLevel", load_byte_level},
+    {"RobertaProcessing", load_roberta},
     {"Sequence", load_sequence},
     {"TemplateProcessing", load_template},
     {NULL, NULL},

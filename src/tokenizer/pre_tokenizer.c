@@ -18,14 +18,31 @@ static const char *const behavior_names[] = {"Isolated", "Removed", "MergedWithP
 static const char gpt2_words[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+"
                                  "|\\s+(?!\\S)|\\s+";
 
+/* Rust's \w, which has the joiners too, unlike Oniguruma's. */
+#define RUST_WORDS "\\w\\x{200c}\\x{200d}"
+static const char whitespace_words[] = "[" RUST_WORDS "]+|[^" RUST_WORDS "\\s]+";
+static const char punctuation[] = "[!-/:-@\\[-`{-~\\p{P}]";
+
+/* When Metaspace puts its mark before a piece. */
+typedef enum prepend_scheme {
+    PREPEND_NEVER = 0,
+    PREPEND_FIRST, /* only at the start of the text */
+    PREPEND_ALWAYS
+} prepend_scheme;
+
+static const char *const scheme_names[] = {"never", "first", "always"};
+
 typedef struct pre_tokenizer_step step;
 
 struct pre_tokenizer_step {
     c2c_status (*run)(const step *s, encoder *e, size_t index, piece in);
     pattern *pattern; /* owned; NULL: nothing is cut */
     split_behavior behavior;
-    bool invert;           /* what does not match is the delimiter */
-    bool add_prefix_space; /* before a piece that does not start with one */
+    bool invert;            /* what does not match is the delimiter */
+    bool map_bytes;         /* hand on characters of the byte-level alphabet */
+    prepend_scheme prepend; /* before a piece that does not start with `mark` */
+    const char *mark;       /* a space; Metaspace's sign for it */
+    size_t mark_length;
 };
 
 /* The rest of the steps, from `index` on. Their number bounds how deep this calls itself. */
@@ -41,6 +58,26 @@ static c2c_status run_from(encoder *e, size_t index, piece in) {
 c2c_status pre_tokenizer_run(const pre_tokenizer *p, encoder *e, piece in) {
     C2C_ASSERT(p == &e->tokenizer->pre_tokenizer);
     return run_from(e, 0, in);
+}
+
+/* A finished part goes to the next step. */
+static c2c_status hand_on(const step *s, encoder *e, size_t index, piece part) {
+    if (!s->map_bytes)
+        return run_from(e, index + 1, part);
+    piece_buffer *work = &e->mapped[index];
+    piece_buffer_clear(work);
+    for (size_t i = 0, size; i < part.length; i += size) {
+        utf8_read(part.bytes + i, &size);
+        origin from = piece_origin(part, i, i + size);
+        for (size_t j = 0; j < size; j++) {
+            char bytes[4];
+            uint32_t character = byte_level_character((uint8_t)part.bytes[i + j]);
+            piece_buffer_append(work, bytes, utf8_write(character, bytes), from);
+        }
+    }
+    if (work->bytes.failed)
+        return error_memory(e->error, 2 * part.length, "a byte-level text");
+    return run_from(e, index + 1, piece_buffer_view(work));
 }
 
 /* ---- Cutting ------------------------------------------------------------------------------ */
@@ -60,7 +97,7 @@ static c2c_status cutter_flush(cutter *c) {
     c->waiting = false;
     if (drop)
         return C2C_STATUS_OK;
-    return run_from(c->encoder, c->index + 1, piece_slice(c->in, c->start, c->end));
+    return hand_on(c->step, c->encoder, c->index, piece_slice(c->in, c->start, c->end));
 }
 
 static c2c_status cutter_add(cutter *c, size_t start, size_t end, bool delimiter) {
@@ -89,7 +126,7 @@ static c2c_status cutter_add(cutter *c, size_t start, size_t end, bool delimiter
 
 static c2c_status cut(const step *s, encoder *e, size_t index, piece in) {
     if (!s->pattern)
-        return run_from(e, index + 1, in);
+        return hand_on(s, e, index, in);
     cutter c = {.step = s, .encoder = e, .index = index, .in = in};
     pattern_scan scan = {.pattern = s->pattern, .text = in.bytes, .length = in.length};
     size_t previous = 0, start, end;
@@ -109,26 +146,40 @@ static c2c_status cut(const step *s, encoder *e, size_t index, piece in) {
     return status == C2C_STATUS_OK ? cutter_flush(&c) : status;
 }
 
-/* ---- ByteLevel ---------------------------------------------------------------------------- */
+/* ---- A mark before the piece -------------------------------------------------------------- */
 
-/* Bytes become characters of the byte-level alphabet only in the model, which knows them by byte;
- * here the piece is at most given its space. */
-static c2c_status run_byte_level(const step *s, encoder *e, size_t index, piece in) {
-    if (!s->add_prefix_space || in.bytes[0] == ' ')
+/* Puts the mark before a piece that lacks it, then cuts. */
+static c2c_status run_marked(const step *s, encoder *e, size_t index, piece in) {
+    bool marked = in.length >= s->mark_length && memcmp(in.bytes, s->mark, s->mark_length) == 0;
+    bool wanted = s->prepend == PREPEND_ALWAYS ||
+                  (s->prepend == PREPEND_FIRST && piece_origin(in, 0, 1).start == 0);
+    if (marked || !wanted)
         return cut(s, e, index, in);
     piece_buffer *work = &e->steps[index];
     piece_buffer_clear(work);
-    size_t size = 1;
-    utf8_read(in.bytes, &size);
-    /* The space comes from where the first character came from. */
-    piece_buffer_append(work, " ", 1, piece_origin(in, 0, size));
-    for (size_t i = 0; i < in.length; i += size) {
-        utf8_read(in.bytes + i, &size);
-        piece_buffer_append(work, in.bytes + i, size, piece_origin(in, i, i + size));
+    piece_buffer_prepend(work, s->mark, s->mark_length, in);
+    if (work->bytes.failed)
+        return error_memory(e->error, in.length, "a text with a mark before it");
+    return cut(s, e, index, piece_buffer_view(work));
+}
+
+/* Spaces become the mark first. */
+static c2c_status run_metaspace(const step *s, encoder *e, size_t index, piece in) {
+    piece_buffer *work = &e->replaced[index];
+    if (!memchr(in.bytes, ' ', in.length))
+        return run_marked(s, e, index, in);
+    piece_buffer_clear(work);
+    for (size_t i = 0, end; i < in.length; i = end) {
+        const char *space = memchr(in.bytes + i, ' ', in.length - i);
+        end = space ? (size_t)(space - in.bytes) : in.length;
+        piece_buffer_copy(work, piece_slice(in, i, end));
+        if (space)
+            piece_buffer_append(work, s->mark, s->mark_length, piece_origin(in, end, end + 1));
+        end += space != NULL;
     }
     if (work->bytes.failed)
-        return error_memory(e->error, in.length, "a text with a space before it");
-    return cut(s, e, index, piece_buffer_view(work));
+        return error_memory(e->error, in.length, "a text with marks for its spaces");
+    return run_marked(s, e, index, piece_buffer_view(work));
 }
 
 /* ---- Loading ------------------------------------------------------------------------------ */
@@ -142,10 +193,6 @@ static c2c_status add_step(pre_tokenizer *p, step s, const char *where, const lo
     else if (p->count == COMPONENT_LIMIT)
         status = error_set(l->error, C2C_STATUS_UNSUPPORTED, "%s: %s: more than %d pre-tokenizers",
                            l->name, where, COMPONENT_LIMIT);
-    else if (p->byte_level)
-        status =
-            error_set(l->error, C2C_STATUS_UNSUPPORTED,
-                      "%s: %s: a pre-tokenizer after ByteLevel is not supported", l->name, where);
     else
         p->steps[p->count++] = s;
     if (status != C2C_STATUS_OK)
@@ -156,30 +203,58 @@ static c2c_status add_step(pre_tokenizer *p, step s, const char *where, const lo
 static c2c_status load_byte_level(void *list, const json_value *value, const char *where,
                                   const loader *l) {
     static const bool yes = true;
-    pre_tokenizer *p = list;
-    step s = {.run = run_byte_level};
-    bool use_regex = false;
+    step s = {.run = run_marked, .map_bytes = true, .mark = " ", .mark_length = 1};
+    bool use_regex = false, add_prefix_space = false;
     char place[WHERE_TEXT];
     loader_where(place, l, where);
     c2c_status status =
-        json_get_bool(value, "add_prefix_space", NULL, &s.add_prefix_space, place, l->error);
+        json_get_bool(value, "add_prefix_space", NULL, &add_prefix_space, place, l->error);
     if (status == C2C_STATUS_OK)
         status = json_get_bool(value, "use_regex", &yes, &use_regex, place, l->error);
     if (status == C2C_STATUS_OK && use_regex)
         status = pattern_compile(&s.pattern, gpt2_words, sizeof gpt2_words - 1, false, where, l);
-    if (status == C2C_STATUS_OK)
-        status = add_step(p, s, where, l);
-    if (status == C2C_STATUS_OK)
-        p->byte_level = true;
-    return status;
+    s.prepend = add_prefix_space ? PREPEND_ALWAYS : PREPEND_NEVER;
+    return status == C2C_STATUS_OK ? add_step(list, s, where, l) : status;
+}
+
+/* A step that cuts by an expression of ours. */
+static c2c_status load_cut(void *list, const char *expression, step s, const char *where,
+                           const loader *l) {
+    s.run = cut;
+    c2c_status status =
+        pattern_compile(&s.pattern, expression, strlen(expression), false, where, l);
+    return status == C2C_STATUS_OK ? add_step(list, s, where, l) : status;
+}
+
+static c2c_status load_digits(void *list, const json_value *value, const char *where,
+                              const loader *l) {
+    bool individual = false;
+    char place[WHERE_TEXT];
+    c2c_status status = json_get_bool(value, "individual_digits", NULL, &individual,
+                                      loader_where(place, l, where), l->error);
+    step s = {.behavior = individual ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS};
+    return status == C2C_STATUS_OK ? load_cut(list, "\\p{N}", s, where, l) : status;
+}
+
+static c2c_status load_whitespace(void *list, const json_value *value, const char *where,
+                                  const loader *l) {
+    (void)value;
+    step s = {.behavior = SPLIT_REMOVED, .invert = true};
+    return load_cut(list, whitespace_words, s, where, l);
+}
+
+static c2c_status load_whitespace_split(void *list, const json_value *value, const char *where,
+                                        const loader *l) {
+    (void)value;
+    return load_cut(list, "\\s", (step){.behavior = SPLIT_REMOVED}, where, l);
 }
 
 static c2c_status read_behavior(split_behavior *behavior, const json_value *value,
-                                const char *where, const loader *l) {
+                                const char *const *fallback, const char *where, const loader *l) {
     char place[WHERE_TEXT], excerpt[EXCERPT_TEXT];
     const char *name;
-    c2c_status status =
-        json_get_string(value, "behavior", NULL, &name, loader_where(place, l, where), l->error);
+    c2c_status status = json_get_string(value, "behavior", fallback, &name,
+                                        loader_where(place, l, where), l->error);
     if (status != C2C_STATUS_OK)
         return status;
     for (size_t i = 0; i < sizeof behavior_names / sizeof *behavior_names; i++)
@@ -193,23 +268,80 @@ static c2c_status read_behavior(split_behavior *behavior, const json_value *valu
                      l->name, where, text_excerpt(excerpt, name, strlen(name)));
 }
 
+static c2c_status load_punctuation(void *list, const json_value *value, const char *where,
+                                   const loader *l) {
+    step s = {.run = cut};
+    c2c_status status =
+        read_behavior(&s.behavior, value, &behavior_names[SPLIT_ISOLATED], where, l);
+    return status == C2C_STATUS_OK ? load_cut(list, punctuation, s, where, l) : status;
+}
+
 static c2c_status load_split(void *list, const json_value *value, const char *where,
                              const loader *l) {
     char place[WHERE_TEXT];
     step s = {.run = cut};
-    const json_value *expression = json_get(json_get(value, "pattern"), "Regex");
-    const json_value *literal = json_get(json_get(value, "pattern"), "String");
-    const json_value *text = expression ? expression : literal;
-    if (!text || text->type != JSON_STRING || (expression && literal))
-        return error_set(l->error, C2C_STATUS_BAD_FILE,
-                         "%s: %s.pattern: expected {\"Regex\": a string} or {\"String\": a string}",
-                         l->name, where);
-    c2c_status status = read_behavior(&s.behavior, value, where, l);
+    c2c_status status = read_behavior(&s.behavior, value, NULL, where, l);
     if (status == C2C_STATUS_OK)
         status = json_get_bool(value, "invert", NULL, &s.invert, loader_where(place, l, where),
                                l->error);
     if (status == C2C_STATUS_OK)
-        status = pattern_compile(&s.pattern, text->string, text->count, literal != NULL, where, l);
+        status = component_pattern(value, &s.pattern, where, l);
+    return status == C2C_STATUS_OK ? add_step(list, s, where, l) : status;
+}
+
+/* Older files say add_prefix_space, false meaning never; others leave both out, meaning always. */
+static c2c_status read_scheme(prepend_scheme *scheme, const json_value *value, const char *where,
+                              const loader *l) {
+    static const bool yes = true;
+    char place[WHERE_TEXT], excerpt[EXCERPT_TEXT];
+    bool add_prefix_space;
+    const char *name, *always = scheme_names[PREPEND_ALWAYS];
+    loader_where(place, l, where);
+    c2c_status status =
+        json_get_bool(value, "add_prefix_space", &yes, &add_prefix_space, place, l->error);
+    if (status == C2C_STATUS_OK)
+        status = json_get_string(value, "prepend_scheme",
+                                 add_prefix_space ? &always : &scheme_names[PREPEND_NEVER], &name,
+                                 place, l->error);
+    if (status != C2C_STATUS_OK)
+        return status;
+    for (size_t i = 0; i < sizeof scheme_names / sizeof *scheme_names; i++)
+        if (strcmp(scheme_names[i], name) == 0 && (add_prefix_space || i == PREPEND_NEVER)) {
+            *scheme = (prepend_scheme)i;
+            return C2C_STATUS_OK;
+        }
+    return error_set(l->error, C2C_STATUS_UNSUPPORTED,
+                     "%s: %s.prepend_scheme: \"%s\" is not supported%s; supported: never, first, "
+                     "always",
+                     l->name, where, text_excerpt(excerpt, name, strlen(name)),
+                     add_prefix_space ? "" : " where add_prefix_space is false");
+}
+
+c2c_status metaspace_read(const json_value *value, const char **mark, size_t *length, bool *never,
+                          const char *where, const loader *l) {
+    prepend_scheme scheme = PREPEND_NEVER;
+    c2c_status status = component_character(value, "replacement", mark, length, where, l);
+    if (status == C2C_STATUS_OK)
+        status = read_scheme(&scheme, value, where, l);
+    *never = scheme == PREPEND_NEVER;
+    return status;
+}
+
+static c2c_status load_metaspace(void *list, const json_value *value, const char *where,
+                                 const loader *l) {
+    static const bool yes = true;
+    char place[WHERE_TEXT];
+    step s = {.run = run_metaspace, .behavior = SPLIT_MERGED_WITH_NEXT};
+    bool split = true;
+    c2c_status status =
+        component_character(value, "replacement", &s.mark, &s.mark_length, where, l);
+    if (status == C2C_STATUS_OK)
+        status = read_scheme(&s.prepend, value, where, l);
+    if (status == C2C_STATUS_OK)
+        status =
+            json_get_bool(value, "split", &yes, &split, loader_where(place, l, where), l->error);
+    if (status == C2C_STATUS_OK && split)
+        status = pattern_compile(&s.pattern, s.mark, s.mark_length, true, where, l);
     return status == C2C_STATUS_OK ? add_step(list, s, where, l) : status;
 }
 
@@ -218,8 +350,13 @@ static c2c_status load_sequence(void *list, const json_value *value, const char 
 
 static const component_kind kinds[] = {
     {"ByteLevel", load_byte_level},
+    {"Digits", load_digits},
+    {"Metaspace", load_metaspace},
+    {"Punctuation", load_punctuation},
     {"Sequence", load_sequence},
     {"Split", load_split},
+    {"Whitespace", load_whitespace},
+    {"WhitespaceSplit", load_whitespace_split},
     {NULL, NULL},
 };
 
@@ -228,8 +365,15 @@ static c2c_status load_sequence(void *list, const json_value *value, const char 
     return component_load_sequence(kinds, list, value, "pretokenizers", where, l);
 }
 
-c2c_status pre_tokenizer_load(pre_tokenizer *p, const json_value *value, const loader *l) {
-    return component_load(kinds, p, value, "pre_tokenizer", l);
+c2c_status pre_tokenizer_load(pre_tokenizer *p, const json_value *value, bool all_bytes,
+                              const loader *l) {
+    c2c_status status = component_load(kinds, p, value, "pre_tokenizer", l);
+    /* Bytes that go straight to the model need not become characters: it knows them by byte. */
+    if (status == C2C_STATUS_OK && all_bytes && p->count > 0 && p->steps[p->count - 1].map_bytes) {
+        p->steps[p->count - 1].map_bytes = false;
+        p->byte_level = true;
+    }
+    return status;
 }
 
 void pre_tokenizer_deinit(pre_tokenizer *p) {

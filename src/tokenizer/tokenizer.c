@@ -4,36 +4,33 @@
 
 #include <stdlib.h>
 
-/* Old files have no "type"; a model with merges is BPE. */
+/* The kind of model; old files do not say it, but no two kinds have the same members. */
+static const char *model_type(const json_value *model) {
+    const json_value *type = json_get(model, "type"), *vocab = json_get(model, "vocab");
+    if (type)
+        return type->type == JSON_STRING ? type->string : NULL;
+    if (json_get(model, "merges"))
+        return "BPE";
+    if (vocab && vocab->type == JSON_ARRAY)
+        return "Unigram";
+    return json_get(model, "max_input_chars_per_word") ? "WordPiece" : NULL;
+}
+
 static c2c_status check_model(const json_value *model, const loader *l) {
     char excerpt[EXCERPT_TEXT];
     if (!model || model->type != JSON_OBJECT)
         return error_set(l->error, C2C_STATUS_BAD_FILE, "%s: model: expected an object, found %s",
                          l->name, model ? json_type_name(model->type) : "nothing");
-    const json_value *type = json_get(model, "type");
-    if (!type && json_get(model, "merges"))
-        return C2C_STATUS_OK;
-    if (!type || type->type != JSON_STRING)
+    const char *type = model_type(model);
+    if (!type)
         return error_set(l->error, C2C_STATUS_BAD_FILE,
                          "%s: model.type: expected a string, found %s", l->name,
-                         type ? json_type_name(type->type) : "nothing");
-    if (strcmp(type->string, "BPE") != 0)
+                         json_get(model, "type") ? json_type_name(json_get(model, "type")->type)
+                                                 : "nothing");
+    if (strcmp(type, "BPE") != 0)
         return error_set(l->error, C2C_STATUS_UNSUPPORTED,
                          "%s: model.type: \"%s\" is not supported; supported: BPE", l->name,
-                         text_excerpt(excerpt, type->string, type->count));
-    return C2C_STATUS_OK;
-}
-
-/* Bytes of the byte-level alphabet that the vocabulary lacks cannot fall back to other bytes. */
-static c2c_status check_bytes(const tokenizer *t, const loader *l) {
-    if (!t->pre_tokenizer.byte_level || !t->bpe.byte_fallback)
-        return C2C_STATUS_OK;
-    for (int i = 0; i < 256; i++)
-        if (t->bpe.bytes[i] < 0)
-            return error_set(l->error, C2C_STATUS_UNSUPPORTED,
-                             "%s: model.byte_fallback: not supported with a ByteLevel "
-                             "pre-tokenizer whose byte %d model.vocab lacks",
-                             l->name, i);
+                         text_excerpt(excerpt, type, strlen(type)));
     return C2C_STATUS_OK;
 }
 
@@ -50,9 +47,8 @@ static c2c_status load_parts(tokenizer *t, const json_value *root, const loader 
     if (status == C2C_STATUS_OK)
         status = added_tokens_load(&t->added, &t->vocabulary, &t->normalizer, added, l);
     if (status == C2C_STATUS_OK)
-        status = pre_tokenizer_load(&t->pre_tokenizer, json_get(root, "pre_tokenizer"), l);
-    if (status == C2C_STATUS_OK)
-        status = check_bytes(t, l);
+        status = pre_tokenizer_load(&t->pre_tokenizer, json_get(root, "pre_tokenizer"),
+                                    bpe_has_all_bytes(&t->bpe), l);
     if (status == C2C_STATUS_OK)
         status = post_processor_load(&t->post_processor, &t->vocabulary,
                                      json_get(root, "post_processor"), l);
@@ -101,7 +97,9 @@ c2c_status tokenizer_open(tokenizer **t, const char *folder, c2c_error *error) {
 void tokenizer_close(tokenizer *t) {
     if (!t)
         return;
+    normalizer_deinit(&t->normalizer);
     pre_tokenizer_deinit(&t->pre_tokenizer);
+    decoder_deinit(&t->decoder);
     arena_free(t->arena);
     free(t);
 }

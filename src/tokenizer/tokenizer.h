@@ -45,12 +45,27 @@ size_t tokenizer_vocabulary_size(const tokenizer *t); /* largest id + 1 */
 int32_t tokenizer_find(const tokenizer *t, const char *text, size_t length);
 bool tokenizer_is_special(const tokenizer *t, int32_t id);
 
-/* Decoding token by token: the chunks joined equal tokenizer_decode of all ids. */
+/* What one step of the decoder keeps between tokens. */
+typedef struct text_stage {
+    buffer token; /* the text of a token that has not ended */
+    buffer held;  /* text that waits for what follows */
+    size_t count;
+    bool started;
+} text_stage;
+
+/* Steps that a decoder may have; Llama 2 has four. */
+#define TEXT_STREAM_STAGES 8
+
+struct pattern_work;
+
+/* Decoding token by token: the chunks joined equal tokenizer_decode of all ids. Text comes as soon
+ * as nothing that may follow can change it: with sentencepiece-style models a row of byte tokens
+ * comes when it ends. */
 typedef struct text_stream {
     const tokenizer *tokenizer;
     bool skip_special;
-    buffer pending; /* bytes that do not yet make a whole character */
-    bool started;   /* a token gave text */
+    text_stage stages[TEXT_STREAM_STAGES];
+    struct pattern_work *search; /* NULL until it is needed */
 } text_stream;
 
 void text_stream_init(text_stream *s, const tokenizer *t, bool skip_special);

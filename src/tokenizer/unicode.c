@@ -22,6 +22,13 @@ uint32_t utf8_read(const char *text, size_t *size) {
     return (b[0] & 7u) << 18 | (b[1] & 0x3fu) << 12 | (b[2] & 0x3fu) << 6 | (b[3] & 0x3fu);
 }
 
+size_t character_before(const char *text, size_t end) {
+    do
+        end--;
+    while (end > 0 && ((unsigned char)text[end] & 0xc0) == 0x80);
+    return end;
+}
+
 size_t utf8_write(uint32_t character, char bytes[4]) {
     return (size_t)utf8proc_encode_char((utf8proc_int32_t)character, (utf8proc_uint8_t *)bytes);
 }

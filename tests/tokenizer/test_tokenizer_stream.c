@@ -36,15 +36,21 @@ static void check_stream(const tokenizer *t, const int32_t *ids, size_t count, b
 
 static void test_any_ids(void **state) {
     (void)state;
-    static const char *const decoders[] = {BYTES, "null"};
+    static const char *const decoders[] = {
+        BYTES, "null",
+        "{'type':'Sequence','decoders':[{'type':'Replace','pattern':{'String':'Ã'},'content':'▁'},"
+        "{'type':'ByteFallback'},{'type':'Fuse'},{'type':'Strip','content':'▁','start':1,"
+        "'stop':2}]}"};
     /* The lead and the last bytes of characters, mostly; then anything, too large ids as well. */
     static const int32_t likely[] = {0xc3, 0xa9, 0xe4, 0xb8, 0xad, 0xf0,
                                      0x9f, 0x99, 0x82, 269,  270};
-    for (size_t d = 0; d < 2; d++) {
+    for (size_t d = 0; d < 3; d++) {
         tokenizer *t;
         uint64_t random = 7 + d;
         parts p = {.decoder = decoders[d],
-                   .added_tokens = "[{'content':'<中>'},{'content':'<s>','special':true}]"};
+                   .added_tokens =
+                       "[{'content':'<中>'},{'content':'<s>','special':true},"
+                       "{'content':'<0xE4>'},{'content':'<0xB8>'},{'content':'<0xAD>'}]"};
         assert_ok(parts_open(&t, &p, &test_error));
         for (int round = 0; round < 20000; round++) {
             int32_t ids[12];
