@@ -127,6 +127,8 @@ int text_message_at(const text *t, size_t offset) {
  * with `out` NULL only counts them. */
 static size_t copy_runs(const text *t, size_t from, size_t to, size_t base, text_run *out) {
     size_t count = 0;
+    if (from == to)
+        return 0;
     for (size_t i = first_run(t, from); i < t->run_count && t->runs[i].start < to; i++, count++) {
         text_run run = t->runs[i];
         if (out)

@@ -261,6 +261,7 @@ static void test_contents_are_known_in_the_rendered_text(void **state) {
          "['<0:H>', '<0:i>', '<0:,>', '<0: >', '<0: >', '<0:y>', '<0:o>', '<0:u>']"},
         {"{{ messages[0].role|upper }}{{ 'Hi' }}", "USERHi"},
         {"{{ messages[0].content|length }}", "11"},
+        {"{{ 'a' ~ messages[0].content[3:3] ~ 'b' }}", "ab"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         check_runs(rows[i].source, two, rows[i].expected);
