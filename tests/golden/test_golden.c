@@ -38,6 +38,19 @@ static void folder_add(const char *folder, const char *name) {
     free(path);
 }
 
+/* Copies the files of a folder, not its folders. */
+static void files_copy(const char *from, const char *to) {
+    DIR *dir = opendir(from);
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        char *path = path_join(from, entry->d_name);
+        if (file_exists(path))
+            file_copy(path, to, entry->d_name);
+        free(path);
+    }
+    closedir(dir);
+}
+
 /* A golden folder and the one model in it, which is a copy of a good one. */
 typedef struct copy {
     char *root, *model;
@@ -49,15 +62,7 @@ static int copy_make(void **state) {
     folder_add(c->root, "models");
     folder_add(c->root, "models/one");
     c->model = path_join(c->root, "models/one");
-    DIR *dir = opendir(GOOD_MODEL);
-    assert_non_null(dir);
-    for (struct dirent *entry; (entry = readdir(dir));) {
-        char *from = path_join(GOOD_MODEL, entry->d_name);
-        if (file_exists(from))
-            file_copy(from, c->model, entry->d_name);
-        free(from);
-    }
-    closedir(dir);
+    files_copy(GOOD_MODEL, c->model);
     *state = c;
     return 0;
 }
@@ -111,16 +116,21 @@ static char *tensor_bytes_find(char *file, const char *name, size_t *size) {
 }
 
 /* Overwrites bytes of a tensor of expected.safetensors; `at` counts from its end when negative. */
-static void expected_patch(const copy *c, const char *name, long at, const void *bytes,
-                           size_t count) {
-    char *path = path_join(c->model, "expected.safetensors");
+static void tensor_patch(const char *folder, const char *name, long at, const void *bytes,
+                         size_t count) {
+    char *path = path_join(folder, "expected.safetensors");
     size_t size = 0, tensor_size = 0;
     char *file = file_read(path, &size);
     char *tensor = tensor_bytes_find(file, name, &tensor_size);
     memcpy(tensor + (at < 0 ? (long)tensor_size + at : at), bytes, count);
-    test_file_write(c->model, "expected.safetensors", file, size);
+    test_file_write(folder, "expected.safetensors", file, size);
     free(file);
     free(path);
+}
+
+static void expected_patch(const copy *c, const char *name, long at, const void *bytes,
+                           size_t count) {
+    tensor_patch(c->model, name, at, bytes, count);
 }
 
 /* The last number of an f32 tensor, or element i of an i64 one. */
@@ -401,6 +411,64 @@ static void test_a_fuser_without_numbers_or_models_fails(void **state) {
     free(fuser);
 }
 
+/* The good fuser of "one" and "two", with its numbers. */
+static char *fuser_make(const copy *c) {
+    const char *good = "tests/golden/data/fusers/qwen3_from_qwen2";
+    const char *const folders[] = {"models/two", "fusers", "fusers/pair", "fusers/pair/final"};
+    for (size_t i = 0; i < 4; i++)
+        folder_add(c->root, folders[i]);
+    char *model = path_join(c->root, "models/two"), *fuser = path_join(c->root, "fusers/pair");
+    char *from = path_join(good, "final"), *to = path_join(fuser, "final");
+    files_copy("tests/golden/data/models/tiny-qwen2", model);
+    files_copy(good, fuser);
+    files_copy(from, to);
+    const char *config = "{\"model\": {\"base_model\": \"one\", \"teacher_model\": \"two\"}}";
+    test_file_write(fuser, "config.json", config, strlen(config));
+    free(model);
+    free(from);
+    free(to);
+    return fuser;
+}
+
+static void test_a_changed_fuser_case_fails(void **state) {
+    copy *c = *state;
+    char *fuser = fuser_make(c);
+    assert_run(c, 0, "PASS fusers/pair/expected (worst ");
+    const int64_t none = -1, all = 1, other = 3;
+    tensor_patch(fuser, "sections", 8, &none, 8);
+    assert_run(c, 1, "FAIL fusers/pair/expected: logits[");
+    tensor_patch(fuser, "sections", 8, &other, 8);
+    assert_run(c, 1, "FAIL fusers/pair/expected: section 0: mask 3");
+    tensor_patch(fuser, "sections", 0, &other, 8);
+    assert_run(c, 1, "FAIL fusers/pair/expected: sections: ");
+    const int64_t length = 84;
+    tensor_patch(fuser, "sections", 0, &length, 8);
+    tensor_patch(fuser, "sections", 8, &all, 8);
+    const float zero = 0;
+    tensor_patch(fuser, "receiver_only_last_logits", 0, &zero, 4);
+    assert_run(c, 1, "FAIL fusers/pair/expected: receiver_only_last_logits[0, 0]: expected 0, ");
+    free(fuser);
+}
+
+/* With a README.json the names of the files say how the sharers act together. */
+static void test_a_fusion_mode_must_be_known(void **state) {
+    copy *c = *state;
+    char *fuser = fuser_make(c), *group = path_join(c->root, "fusers/group");
+    char *numbers = path_join(fuser, "expected.safetensors");
+    const char *text = "{\"receiver\": \"one\", \"sharers\": [\"two\"], \"fusers\": [\"pair\"]}";
+    folder_add(c->root, "fusers/group");
+    test_file_write(group, "README.json", text, strlen(text));
+    file_copy(numbers, group, "expected_parallel_a.safetensors");
+    file_copy(numbers, group, "expected_sequential_a.safetensors");
+    assert_run(c, 0, "PASS fusers/group/expected_parallel_a (worst ");
+    assert_run(c, 0, "PASS fusers/group/expected_sequential_a (worst ");
+    file_copy(numbers, group, "expected_sideways.safetensors");
+    assert_run(c, 1, "FAIL fusers/group/expected_sideways: the name says neither ");
+    free(fuser);
+    free(group);
+    free(numbers);
+}
+
 static void test_a_real_tokenizer_may_be_absent(void **state) {
     copy *c = *state;
     folder_add(c->root, "tokenizers");
@@ -448,6 +516,8 @@ int main(void) {
         on_copy(test_unknown_parts_of_the_layout_fail),
         cmocka_unit_test(test_a_folder_without_cases_fails),
         on_copy(test_a_fuser_without_numbers_or_models_fails),
+        on_copy(test_a_changed_fuser_case_fails),
+        on_copy(test_a_fusion_mode_must_be_known),
         on_copy(test_a_real_tokenizer_may_be_absent),
         cmocka_unit_test(test_wrong_options_are_usage),
     };
