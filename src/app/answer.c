@@ -1,5 +1,6 @@
 /* answer.c - the one way to an answer: text, ids, prefill, decoding, and the clock beside it. */
 #include "app/answer.h"
+#include "app/plan_spec.h"
 
 #include <stdlib.h>
 
@@ -54,8 +55,23 @@ static c2c_status question_encode(const question *q, const c2c_model *receiver, 
     return status;
 }
 
-c2c_status answer_ask(answer *a, c2c_session *session, const c2c_model *receiver, const question *q,
-                      double started, c2c_error *error) {
+/* Takes the prompt in. Without sharers there is nothing to plan. */
+static c2c_status prompt_run(c2c_session *session, const int32_t *ids, size_t count, size_t sharers,
+                             const question *q, c2c_error *error) {
+    c2c_plan plan = {.ids = ids, .token_count = (int64_t)count};
+    c2c_section room[PLAN_SPEC_ROOM];
+    c2c_status status = c2c_session_set_sampling(session, q->sampling, error);
+    if (!status && sharers && q->plan && count)
+        status = plan_spec_sections(q->plan, plan.token_count, sharers, room, &plan.sections,
+                                    &plan.section_count, error);
+    if (status)
+        return status;
+    c2c_session_reset(session);
+    return c2c_session_prefill(session, &plan, error);
+}
+
+c2c_status answer_ask(answer *a, c2c_session *session, const c2c_model *receiver, size_t sharers,
+                      const question *q, double started, c2c_error *error) {
     int32_t *ids = NULL;
     size_t count = 0;
     listener l = {.answer = a, .question = q, .error = error};
@@ -63,9 +79,7 @@ c2c_status answer_ask(answer *a, c2c_session *session, const c2c_model *receiver
     c2c_status status = question_encode(q, receiver, &ids, &count, error);
     if (status)
         goto done;
-    c2c_session_reset(session);
-    const c2c_plan plan = {.ids = ids, .token_count = (int64_t)count};
-    status = c2c_session_prefill(session, &plan, error);
+    status = prompt_run(session, ids, count, sharers, q, error);
     if (status)
         goto done;
     status = c2c_session_generate(session, q->max_new_tokens, on_token, &l, &generation, error);

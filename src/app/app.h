@@ -16,10 +16,11 @@ typedef enum option_kind {
     OPTION_PATH,     /* target: const char * */
     OPTION_PATHS,    /* target: option_list; may be given several times */
     OPTION_INTEGER,  /* target: int64_t, within low .. high */
+    OPTION_REAL,     /* target: double, within least .. most */
     OPTION_CHOICE    /* target: int, an index into choices */
 } option_kind;
 
-#define OPTION_LIST_MAX 16
+#define OPTION_LIST_MAX C2C_MAX_SHARERS
 
 typedef struct option_list {
     const char *items[OPTION_LIST_MAX];
@@ -33,13 +34,14 @@ typedef struct option {
     option_kind kind;
     void *target;
     int64_t low, high;          /* OPTION_INTEGER */
+    double least, most;         /* OPTION_REAL */
     const char *const *choices; /* OPTION_CHOICE, ends with NULL */
     bool required;
     const char *shown; /* the default in words; NULL: the target's value, "": none is shown */
     const char *help;
 } option;
 
-#define OPTIONS_MAX 32
+#define OPTIONS_MAX 64
 
 typedef struct option_set {
     const option *options;
@@ -189,6 +191,8 @@ const char *answer_finish_name(const answer *a); /* "stop" or "length" */
 /* The object that --json prints; `key` as in json_out. */
 void answer_write_json(const answer *a, json_out *out, const char *key);
 
+typedef struct plan_spec plan_spec; /* plan_spec.h */
+
 /* Called with each piece of text as it comes; a failure ends the answer. */
 typedef c2c_status (*answer_stream)(void *user, const char *text, size_t length, c2c_error *error);
 
@@ -196,6 +200,8 @@ typedef struct question {
     const chat *messages;
     const char *raw; /* a text that is used without template; NULL: the messages */
     c2c_thinking thinking;
+    const plan_spec *plan;        /* of the fused answer; NULL: all but the last token is fused */
+    const c2c_sampling *sampling; /* NULL: greedy */
     int64_t max_new_tokens;
     const char *background; /* text-to-text: what the sharer is asked first */
     int64_t background_tokens;
@@ -211,20 +217,26 @@ extern const char *const way_names[WAY_COUNT]; /* "receiver alone", ... */
 
 typedef struct pair_settings {
     const char *receiver;
-    const char *sharer, *fuser; /* NULL: the receiver alone */
-    const char *chat_template;  /* for both models; or NULL */
+    const char *const *sharers, *const *fusers; /* [sharer_count]; 0: the receiver alone */
+    size_t sharer_count;
+    const char *chat_template; /* for all models; or NULL */
     c2c_compute compute;
     int64_t threads, context; /* 0: the library's default */
+    c2c_fusion_mode fusion_mode;
+    bool include_response;
 } pair_settings;
 
-/* Everything that answering needs, opened once. Zero-initialise; pair_close. */
+/* Everything that answering needs, opened once. Zero-initialise; pair_close. Where a sharer writes
+ * (WAY_SHARER, WAY_TEXT), it is the first one. */
 typedef struct pair {
     c2c_engine *engine;
-    c2c_model *receiver, *sharer;
-    c2c_fuser *fuser;
-    int64_t context;
+    c2c_model *receiver, *sharers[C2C_MAX_SHARERS];
+    c2c_fuser *fusers[C2C_MAX_SHARERS];
+    size_t sharer_count;
+    c2c_session_options options;
     c2c_session *sessions[WAY_COUNT]; /* opened when first needed; none for WAY_TEXT */
-    double engine_ms, receiver_ms, sharer_ms, fuser_ms, session_ms[WAY_COUNT];
+    double engine_ms, receiver_ms, session_ms[WAY_COUNT];
+    double sharer_ms[C2C_MAX_SHARERS], fuser_ms[C2C_MAX_SHARERS];
 } pair;
 
 c2c_status pair_open(pair *p, const pair_settings *settings, c2c_error *error);

@@ -13,7 +13,7 @@ static const char *told_fact(const demo_row *row) {
 }
 
 static void append_models(const pair *p, buffer *out) {
-    const c2c_model *const models[] = {p->receiver, p->sharer};
+    const c2c_model *const models[] = {p->receiver, p->sharers[0]};
     static const char *const roles[] = {"receiver", "sharer"};
     for (int i = 0; i < 2; i++) {
         c2c_model_info info;

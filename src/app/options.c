@@ -3,6 +3,7 @@
 #include "app/app.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -39,6 +40,19 @@ static c2c_status read_integer(const option *o, const char *text, c2c_error *err
     return C2C_STATUS_OK;
 }
 
+static c2c_status read_real(const option *o, const char *text, c2c_error *error) {
+    char range[96];
+    snprintf(range, sizeof range, "a number from %g to %g", o->least, o->most);
+    /* strtod alone would take "", " 1", "inf", "nan" and "0x1p3". */
+    char *end;
+    size_t plain = strspn(text, "0123456789.eE+-");
+    double value = text[plain] || *text == '+' ? NAN : strtod(text, &end);
+    if (isnan(value) || end == text || *end || !(value >= o->least && value <= o->most))
+        return wrong(error, o, range, text);
+    *(double *)o->target = value;
+    return C2C_STATUS_OK;
+}
+
 static c2c_status read_choice(const option *o, const char *text, c2c_error *error) {
     buffer names = {0};
     for (int i = 0; o->choices[i]; i++) {
@@ -58,6 +72,7 @@ static c2c_status read_value(const option *o, const char *text, c2c_error *error
     switch (o->kind) {
     case OPTION_FLAG: *(bool *)o->target = true; break;
     case OPTION_INTEGER: return read_integer(o, text, error);
+    case OPTION_REAL: return read_real(o, text, error);
     case OPTION_CHOICE: return read_choice(o, text, error);
     case OPTION_TEXT: *(const char **)o->target = text; break;
     case OPTION_PATH:
@@ -166,6 +181,8 @@ static void append_default(const option *o, buffer *out) {
         buffer_printf(out, " (default: %s)", o->shown);
     else if (o->kind == OPTION_INTEGER)
         buffer_printf(out, " (default: %lld)", (long long)*(const int64_t *)o->target);
+    else if (o->kind == OPTION_REAL)
+        buffer_printf(out, " (default: %g)", *(const double *)o->target);
     else if (o->kind == OPTION_CHOICE)
         buffer_printf(out, " (default: %s)", o->choices[*(const int *)o->target]);
     else if ((o->kind == OPTION_TEXT || o->kind == OPTION_PATH) && *(const char **)o->target)

@@ -1,4 +1,4 @@
-/* pair.c - the models, fuser and sessions that an answer needs, and the four ways to answer. */
+/* pair.c - the models, fusers and sessions that an answer needs, and the four ways to answer. */
 #include "app/answer.h"
 
 const char *const way_keys[WAY_COUNT] = {"receiver", "sharer", "text", "c2c"};
@@ -8,22 +8,23 @@ static double milliseconds_since(double start) {
     return (system_seconds() - start) * 1e3;
 }
 
-/* Both models get the receiver's ids, so ids must mean the same to both. Tokenizers may differ in
+/* All models get the receiver's ids, so ids must mean the same to all. Tokenizers may differ in
  * tokens that only one of them adds, so a plain sentence decides. */
-static c2c_status check_same_tokens(const pair *p, c2c_error *error) {
+static c2c_status check_same_tokens(const c2c_model *receiver_model, const c2c_model *sharer_model,
+                                    c2c_error *error) {
     static const char probe[] = "Where did 27 people's caches meet? \xc3\x84hnlich; na\xc3\xafve.";
     int32_t *receiver = NULL, *sharer = NULL;
     size_t receiver_count = 0, sharer_count = 0;
-    c2c_status status = c2c_model_encode(p->receiver, probe, sizeof probe - 1, false, &receiver,
+    c2c_status status = c2c_model_encode(receiver_model, probe, sizeof probe - 1, false, &receiver,
                                          &receiver_count, error);
     if (!status)
-        status = c2c_model_encode(p->sharer, probe, sizeof probe - 1, false, &sharer, &sharer_count,
-                                  error);
+        status = c2c_model_encode(sharer_model, probe, sizeof probe - 1, false, &sharer,
+                                  &sharer_count, error);
     if (!status && (receiver_count != sharer_count ||
                     memcmp(receiver, sharer, receiver_count * sizeof *receiver) != 0)) {
         c2c_model_info r, s;
-        c2c_model_describe(p->receiver, &r);
-        c2c_model_describe(p->sharer, &s);
+        c2c_model_describe(receiver_model, &r);
+        c2c_model_describe(sharer_model, &s);
         status = error_set(error, C2C_STATUS_UNSUPPORTED,
                            "%s and %s: expected one tokenizer, found two that give a text "
                            "different ids; use a pair that shares its tokenizer",
@@ -34,32 +35,42 @@ static c2c_status check_same_tokens(const pair *p, c2c_error *error) {
     return status;
 }
 
+/* Opens sharer i and its fuser. */
+static c2c_status open_sharer(pair *p, size_t i, const pair_settings *settings,
+                              const c2c_model_options *options, c2c_error *error) {
+    double start = system_seconds();
+    c2c_status status =
+        c2c_model_open(&p->sharers[i], p->engine, settings->sharers[i], options, error);
+    if (!status)
+        status = check_same_tokens(p->receiver, p->sharers[i], error);
+    p->sharer_ms[i] = milliseconds_since(start);
+    if (status)
+        return status;
+    start = system_seconds();
+    status = c2c_fuser_open(&p->fusers[i], p->receiver, p->sharers[i], settings->fusers[i], error);
+    p->fuser_ms[i] = milliseconds_since(start);
+    return status;
+}
+
 c2c_status pair_open(pair *p, const pair_settings *settings, c2c_error *error) {
-    *p = (pair){.context = settings->context};
+    C2C_ASSERT(settings->sharer_count <= C2C_MAX_SHARERS);
+    *p = (pair){.sharer_count = settings->sharer_count,
+                .options = {.context = settings->context,
+                            .fusion_mode = settings->fusion_mode,
+                            .include_response = settings->include_response}};
     const c2c_engine_options engine = {.threads = (int)settings->threads};
     const c2c_model_options model = {.compute = settings->compute,
                                      .chat_template = settings->chat_template};
     double start = system_seconds();
     c2c_status status = c2c_engine_open(&p->engine, &engine, error);
     p->engine_ms = milliseconds_since(start);
-    if (status)
-        goto done;
-    start = system_seconds();
-    status = c2c_model_open(&p->receiver, p->engine, settings->receiver, &model, error);
-    p->receiver_ms = milliseconds_since(start);
-    if (status || !settings->sharer)
-        goto done;
-    start = system_seconds();
-    status = c2c_model_open(&p->sharer, p->engine, settings->sharer, &model, error);
-    if (!status)
-        status = check_same_tokens(p, error);
-    p->sharer_ms = milliseconds_since(start);
-    if (status)
-        goto done;
-    start = system_seconds();
-    status = c2c_fuser_open(&p->fuser, p->receiver, p->sharer, settings->fuser, error);
-    p->fuser_ms = milliseconds_since(start);
-done:
+    if (!status) {
+        start = system_seconds();
+        status = c2c_model_open(&p->receiver, p->engine, settings->receiver, &model, error);
+        p->receiver_ms = milliseconds_since(start);
+    }
+    for (size_t i = 0; !status && i < settings->sharer_count; i++)
+        status = open_sharer(p, i, settings, &model, error);
     if (status)
         pair_close(p);
     return status;
@@ -68,11 +79,17 @@ done:
 void pair_close(pair *p) {
     for (int w = 0; w < WAY_COUNT; w++)
         c2c_session_close(p->sessions[w]);
-    c2c_fuser_close(p->fuser);
-    c2c_model_close(p->sharer);
+    for (size_t i = 0; i < p->sharer_count; i++) {
+        c2c_fuser_close(p->fusers[i]);
+        c2c_model_close(p->sharers[i]);
+    }
     c2c_model_close(p->receiver);
     c2c_engine_close(p->engine);
     *p = (pair){0};
+}
+
+static const c2c_model *pair_writer(const pair *p, way w) {
+    return w == WAY_SHARER ? p->sharers[0] : p->receiver;
 }
 
 /* The session of one way, opened when it is first needed. */
@@ -81,10 +98,11 @@ static c2c_status pair_session(pair *p, way w, c2c_error *error) {
     if (p->sessions[w])
         return C2C_STATUS_OK;
     double start = system_seconds();
-    const c2c_pair fused = {.sharer = p->sharer, .fuser = p->fuser};
-    const c2c_session_options options = {.context = p->context};
-    c2c_status status = c2c_session_open(&p->sessions[w], w == WAY_SHARER ? p->sharer : p->receiver,
-                                         &fused, w == WAY_C2C ? 1 : 0, &options, error);
+    c2c_pair fused[C2C_MAX_SHARERS];
+    for (size_t i = 0; i < p->sharer_count; i++)
+        fused[i] = (c2c_pair){.sharer = p->sharers[i], .fuser = p->fusers[i]};
+    c2c_status status = c2c_session_open(&p->sessions[w], pair_writer(p, w), fused,
+                                         w == WAY_C2C ? p->sharer_count : 0, &p->options, error);
     p->session_ms[w] = milliseconds_since(start);
     return status;
 }
@@ -94,19 +112,19 @@ static double pair_load_ms(const pair *p, way w) {
     double ms = p->engine_ms;
     if (w != WAY_SHARER)
         ms += p->receiver_ms;
-    if (w != WAY_RECEIVER)
-        ms += p->sharer_ms;
-    if (w == WAY_C2C)
-        ms += p->fuser_ms;
+    if (w == WAY_SHARER || w == WAY_TEXT)
+        ms += p->sharer_ms[0];
+    for (size_t i = 0; w == WAY_C2C && i < p->sharer_count; i++)
+        ms += p->sharer_ms[i] + p->fuser_ms[i];
     return ms + (w == WAY_TEXT ? p->session_ms[WAY_SHARER] + p->session_ms[WAY_RECEIVER]
                                : p->session_ms[w]);
 }
 
-/* One model, or receiver and fused sharer, asked directly. */
+/* One model, or receiver and fused sharers, asked directly. */
 static c2c_status answer_directly(pair *p, way w, const question *q, answer *a, double started,
                                   c2c_error *error) {
-    return answer_ask(a, p->sessions[w], w == WAY_SHARER ? p->sharer : p->receiver, q, started,
-                      error);
+    return answer_ask(a, p->sessions[w], pair_writer(p, w), w == WAY_C2C ? p->sharer_count : 0, q,
+                      started, error);
 }
 
 /* The sharer writes what it knows; the receiver reads that turn before the chat. Its first token

@@ -34,6 +34,15 @@ static void test_wrong_usage(void **state) {
         {{"run", "--receiver", "x", "-p", "a", "--compare"}, "--compare needs --sharer"},
         {{"run", "--receiver", "x", "-p", "a", "--background-prompt", "b"}, "needs --compare"},
         {{"run", "--receiver", "x", "-p", "a", "--background-tokens", "9"}, "needs --compare"},
+        {{"run", "--receiver", "x", "-p", "a", "--plan", "all"}, "--plan needs --sharer"},
+        {{"run", "--receiver", "x", "-p", "a", "--include-response"}, "needs --sharer"},
+        {{"run", "--receiver", "x", "-p", "a", "--sharer=y", "--fuser=z", "--plan", "front:2"},
+         "--plan: expected a share from 0 to 1"},
+        {{"run", "--receiver", "x", "-p", "a", "--fusion-mode", "both"}, "sequential, parallel"},
+        {{"run", "--receiver", "x", "-p", "a", "--top-k", "5"}, "--top-k needs --temperature"},
+        {{"run", "--receiver", "x", "-p", "a", "--seed", "0"}, "--seed needs --temperature"},
+        {{"run", "--receiver", "x", "-p", "a", "--temperature", "hot"}, "a number from 0 to 1000"},
+        {{"run", "--receiver", "x", "-p", "a", "--top-p", "0"}, "--top-p: expected a number"},
         {{"run", "--receiver", "x", "-p", "a", "word"}, "unexpected argument \"word\""},
         {{"inspect"}, "PATH is missing"},
         {{"inspect", "a", "b"}, "a second one: \"b\""},
@@ -47,16 +56,6 @@ static void test_wrong_usage(void **state) {
         assert_program_fails(&r, 2, (const char *const[]){cases[i].holds, "usage: c2c", NULL});
         program_result_free(&r);
     }
-}
-
-/* Right usage, but more than there is in this version: a failure, not wrong usage. */
-static void test_second_sharer(void **state) {
-    (void)state;
-    program_result r;
-    PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER, "--sharer", DEMO_SHARER, "--fuser", DEMO_FUSER,
-            "--sharer", "other", "--fuser", "other", "-p", "a");
-    assert_program_fails(&r, 1, (const char *const[]){"--sharer other", "one sharer", NULL});
-    program_result_free(&r);
 }
 
 static void test_help_and_version(void **state) {
@@ -220,6 +219,98 @@ static void test_chat_template(void **state) {
     program_result_free(&on);
     free(path);
     test_folder_remove(folder);
+}
+
+/* ---- Fusing and sampling ------------------------------------------------------------------ */
+
+/* The ids of `c2c run --json` with these options on the demo's question, as text. */
+static char *ids_of(const char *const *options) {
+    const char *arguments[40] = {"run",         "--receiver", DEMO_RECEIVER, "-p",
+                                 pair_question, "--dtype",    "f32",         "--json"};
+    size_t count = 8;
+    for (; *options; options++)
+        arguments[count++] = *options;
+    program_result r;
+    program_run(&r, arguments);
+    json_document *document = program_json(&r);
+    check_answer(json_root(document));
+    const json_value *ids = json_get(json_root(document), "ids");
+    buffer text = {0};
+    for (size_t i = 0; i < ids->count; i++)
+        buffer_printf(&text, "%lld ", (long long)ids->items[i].integer);
+    json_close(document);
+    program_result_free(&r);
+    char *taken = buffer_take(&text, NULL);
+    assert_non_null(taken);
+    return taken;
+}
+#define IDS_OF(...) ids_of((const char *const[]){__VA_ARGS__, NULL})
+#define SHARED      "--sharer", DEMO_SHARER, "--fuser", DEMO_FUSER
+
+static void assert_same_ids(char *a, char *b, bool same) {
+    if ((strcmp(a, b) == 0) != same)
+        fail_msg("%s: %s / %s", same ? "expected the same ids" : "expected different ids", a, b);
+    free(a);
+    free(b);
+}
+
+static void test_plans(void **state) {
+    (void)state;
+    assert_same_ids(IDS_OF(SHARED), IDS_OF(SHARED, "--plan", "all"), true);
+    assert_same_ids(IDS_OF(SHARED), IDS_OF(SHARED, "--plan", "front:1"), true);
+    assert_same_ids(IDS_OF("-n", "256"), IDS_OF(SHARED, "--plan", "none"), true);
+    assert_same_ids(IDS_OF(SHARED), IDS_OF(SHARED, "--plan", "none"), false);
+    program_result r;
+    PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER, SHARED, "-p", pair_question, "--plan",
+            "3:1,1000:-1");
+    assert_program_fails(&r, 1, (const char *const[]){"--plan", "found 1003", "prompt's ", NULL});
+    long long tokens;
+    assert_int_equal(sscanf(strstr(r.err, "prompt's "), "prompt's %lld tokens", &tokens), 1);
+    program_result_free(&r);
+    char plan[64];
+    snprintf(plan, sizeof plan, "%lld:1,1:-1", tokens - 1);
+    assert_same_ids(IDS_OF(SHARED), IDS_OF(SHARED, "--plan", plan), true);
+    snprintf(plan, sizeof plan, "%lld:2,1:-1", tokens - 1);
+    PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER, SHARED, "-p", pair_question, "--plan", plan);
+    assert_program_fails(&r, 1, (const char *const[]){"section 0", "found 2", NULL});
+    program_result_free(&r);
+}
+
+static void test_several_sharers(void **state) {
+    (void)state;
+    char plan[2][64];
+    program_result r;
+    PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER, SHARED, SHARED, "-p", pair_question, "--plan",
+            "0:1");
+    long long tokens;
+    assert_non_null(strstr(r.err, "prompt's "));
+    assert_int_equal(sscanf(strstr(r.err, "prompt's "), "prompt's %lld tokens", &tokens), 1);
+    program_result_free(&r);
+    for (int i = 0; i < 2; i++)
+        snprintf(plan[i], sizeof plan[i], "%lld:%d,1:-1", tokens - 1, i + 1);
+    /* The same pair twice: one of them alone is the pair. */
+    assert_same_ids(IDS_OF(SHARED), IDS_OF(SHARED, SHARED, "--plan", plan[0]), true);
+    assert_same_ids(IDS_OF(SHARED),
+                    IDS_OF(SHARED, SHARED, "--plan", plan[1], "--fusion-mode", "parallel"), true);
+    /* Both are more than one of them, whatever the mode says of their order. */
+    free(IDS_OF(SHARED, SHARED));
+    free(IDS_OF(SHARED, SHARED, "--fusion-mode", "parallel", "--include-response"));
+    PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER, SHARED, "--sharer", "nowhere", "--fuser",
+            DEMO_FUSER, "-p", "a");
+    assert_program_fails(&r, 1, (const char *const[]){"nowhere", NULL});
+    program_result_free(&r);
+}
+
+static void test_sampling(void **state) {
+    (void)state;
+    static const char hot[] = "3";
+    assert_same_ids(IDS_OF("--temperature", hot, "-n", "20"),
+                    IDS_OF("--temperature", hot, "-n", "20", "--seed", "0", "--threads", "1"),
+                    true);
+    assert_same_ids(IDS_OF("--temperature", hot, "-n", "20"),
+                    IDS_OF("--temperature", hot, "-n", "20", "--seed", "1"), false);
+    assert_same_ids(IDS_OF("--temperature", hot, "--top-k", "1"), IDS_OF("-n", "256"), true);
+    assert_same_ids(IDS_OF("-n", "256"), IDS_OF("--presence-penalty", "900"), false);
 }
 
 /* An answer ends where the context does. */
@@ -415,12 +506,14 @@ static void test_inspect_refuses(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wrong_usage),
-        cmocka_unit_test(test_second_sharer),
         cmocka_unit_test(test_help_and_version),
         cmocka_unit_test(test_run_json_equals_stream),
         cmocka_unit_test(test_run_length_and_raw),
         cmocka_unit_test(test_run_messages_and_system),
         cmocka_unit_test(test_chat_template),
+        cmocka_unit_test(test_plans),
+        cmocka_unit_test(test_several_sharers),
+        cmocka_unit_test(test_sampling),
         cmocka_unit_test(test_small_context),
         cmocka_unit_test(test_compare),
         cmocka_unit_test(test_output_that_fails),

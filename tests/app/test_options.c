@@ -11,7 +11,8 @@ typedef struct fixture {
     int64_t number;
     int choice;
     bool flag;
-    option options[6];
+    double real;
+    option options[7];
     option_set set;
 } fixture;
 
@@ -34,9 +35,16 @@ static void fixture_init(fixture *f, bool operand) {
          .target = &f->choice,
          .choices = words,
          .help = "e"},
-        {.name = "--flag", .kind = OPTION_FLAG, .target = &f->flag, .help = "f"}};
+        {.name = "--flag", .kind = OPTION_FLAG, .target = &f->flag, .help = "f"},
+        {.name = "--real",
+         .value = "R",
+         .kind = OPTION_REAL,
+         .target = &f->real,
+         .least = -1,
+         .most = 2.5,
+         .help = "g"}};
     memcpy(f->options, options, sizeof options);
-    f->set = (option_set){.options = f->options, .count = 6};
+    f->set = (option_set){.options = f->options, .count = 7};
     if (operand) {
         f->set.operand = "PATH";
         f->set.operand_target = &f->operand;
@@ -70,6 +78,10 @@ static void test_values(void **state) {
     assert_int_equal(f.number, 7);
     assert_int_equal(f.choice, 2);
     assert_true(f.flag);
+    assert_int_equal(PARSE(&f, "--real=-.5"), OPTIONS_WRONG); /* the operand is missing */
+    assert_true(f.real == -0.5);
+    assert_int_equal(PARSE(&f, "x", "--real", "2.5e0"), OPTIONS_READY);
+    assert_true(f.real == 2.5);
 }
 
 static void test_edges(void **state) {
@@ -114,6 +126,14 @@ static void test_wrong(void **state) {
         {{"-n", "+5"}, {"\"+5\""}},
         {{"-n", "1.5"}, {"\"1.5\""}},
         {{"-n", "0x10"}, {"\"0x10\""}},
+        {{"--real", "x"}, {"--real: expected a number from -1 to 2.5", "\"x\""}},
+        {{"--real="}, {"\"\""}},
+        {{"--real", "nan"}, {"\"nan\""}},
+        {{"--real", "0x1"}, {"\"0x1\""}},
+        {{"--real", " 1"}, {"\" 1\""}},
+        {{"--real", "1e"}, {"\"1e\""}},
+        {{"--real", "+1"}, {"\"+1\""}},
+        {{"--real", "2.6"}, {"\"2.6\""}},
         {{"-n", "0"}, {"from 1 to 1000", "\"0\""}},
         {{"-n", "-1"}, {"from 1 to 1000", "\"-1\""}},
         {{"-n", "1001"}, {"from 1 to 1000", "\"1001\""}},
@@ -156,7 +176,7 @@ static void test_required_and_many(void **state) {
     }
     fixture_init(&f, false);
     assert_int_equal(parse(&f, many), OPTIONS_WRONG);
-    assert_non_null(strstr(test_error.message, "--many: expected at most 16"));
+    assert_non_null(strstr(test_error.message, "--many: expected at most 31"));
 }
 
 static void test_help(void **state) {
@@ -173,6 +193,7 @@ static void test_help(void **state) {
                                    "  -n N          d (default: 256)\n"
                                    "  --dtype NAME  e (default: auto)\n"
                                    "  --flag        f\n"
+                                   "  --real R      g (default: 0)\n"
                                    "  --help        this text\n");
     buffer_free(&help);
 }

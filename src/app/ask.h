@@ -1,0 +1,40 @@
+/* ask.h - inside the app: the options that verbs which answer have in common. */
+#ifndef C2C_APP_ASK_H
+#define C2C_APP_ASK_H
+
+#include "app/plan_spec.h"
+
+typedef struct ask_settings {
+    const char *receiver;
+    option_list sharers, fusers;
+    int fusion_mode; /* as in c2c_fusion_mode */
+    bool include_response;
+    const char *plan_text;
+    const char *system, *chat_template;
+    int64_t max_new_tokens;
+    bool no_thinking, thinking;
+    double temperature, top_p, min_p;
+    double repetition_penalty, presence_penalty, frequency_penalty;
+    int64_t top_k, seed; /* seed -1: not given */
+    int dtype;           /* as in c2c_compute */
+    int64_t threads, context;
+    plan_spec plan; /* of plan_text, made by ask_check */
+} ask_settings;
+
+void ask_init(ask_settings *s);
+void ask_deinit(ask_settings *s);
+
+/* Append the rows of a verb's table: what answers, and how it answers. They return the new count of
+ * rows; a table has room for OPTIONS_MAX. */
+size_t ask_model_options(ask_settings *s, option *rows, size_t count);
+size_t ask_answer_options(ask_settings *s, option *rows, size_t count);
+
+/* Options that do not go together, and the plan. Fills *status and returns false where they are
+ * wrong. */
+bool ask_check(const verb *v, ask_settings *s, int *status);
+
+pair_settings ask_pair_settings(const ask_settings *s);
+c2c_sampling ask_sampling(const ask_settings *s);
+c2c_thinking ask_thinking(const ask_settings *s);
+
+#endif
