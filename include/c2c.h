@@ -265,6 +265,40 @@ C2C_API c2c_status c2c_session_generate(c2c_session *session, int64_t max_new_to
                                         c2c_token_callback callback, void *user,
                                         c2c_generation *result, c2c_error *error);
 
+/* ---- Two tokenizers ----------------------------------------------------------------------- */
+
+/* Which of the sharer's tokens stands for a receiver's token that it would cut into several. */
+typedef enum c2c_align_strategy {
+    C2C_ALIGN_FIRST = 0, /* the first */
+    C2C_ALIGN_LONGEST    /* the one whose text has the most characters */
+} c2c_align_strategy;
+
+typedef struct c2c_align_options {
+    c2c_align_strategy strategy;
+    bool add_generation_prompt; /* end with the opening of the assistant's turn */
+    bool open_end; /* the last message is the assistant's: it ends with the text, not its turn */
+} c2c_align_options;
+
+/* A chat for models with different tokenizers: rows of ids of one length, C2C_PADDING where a
+ * model has no token. Message contents are sections of their own, fused with every sharer. */
+typedef struct c2c_alignment {
+    int64_t token_count;
+    int32_t *ids;         /* [token_count] the receiver's */
+    int32_t **sharer_ids; /* [sharer_count][token_count] */
+    size_t sharer_count;
+    c2c_section *sections;
+    size_t section_count;
+} c2c_alignment;
+
+/* Renders `messages` with every model's own template (enable_thinking = false) and aligns them:
+ * the parts between message contents keep each model's ids, the contents keep the receiver's, of
+ * which each is mapped to one id of each sharer (docs/MATH.md). */
+C2C_API c2c_status c2c_align_chat(c2c_alignment **alignment, const c2c_model *receiver,
+                                  const c2c_model *const *sharers, size_t sharer_count,
+                                  const c2c_message *messages, size_t message_count,
+                                  const c2c_align_options *options, c2c_error *error);
+C2C_API void c2c_alignment_free(c2c_alignment *alignment);
+
 #ifdef __cplusplus
 }
 #endif

@@ -67,6 +67,8 @@ void buffer_free(buffer *b);
  * An empty buffer gives an empty text. */
 char *buffer_take(buffer *b, size_t *length);
 
+/* A copy to be freed; NULL when out of memory. */
+char *string_copy(const char *text);
 /* folder + "/" + name, to be freed; NULL when out of memory. */
 char *path_join(const char *folder, const char *name);
 

@@ -81,6 +81,12 @@ char *buffer_take(buffer *b, size_t *length) {
     return data;
 }
 
+char *string_copy(const char *text) {
+    size_t size = strlen(text) + 1;
+    char *copy = malloc(size);
+    return copy ? memcpy(copy, text, size) : NULL;
+}
+
 char *path_join(const char *folder, const char *name) {
     buffer path = {0};
     buffer_append_text(&path, folder);

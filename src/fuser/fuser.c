@@ -14,9 +14,9 @@ static c2c_status find_folder(char **found, const char *folder, c2c_error *error
     if (!final || !here || !there) {
         status = error_memory(error, strlen(folder) + 64, "a file name");
     } else if (file_exists(here)) {
-        *found = path_join(folder, "");
+        *found = string_copy(folder);
     } else if (file_exists(there)) {
-        *found = path_join(final, "");
+        *found = string_copy(final);
     } else {
         status = error_set(error, C2C_STATUS_NOT_FOUND,
                            "%s: no projector_config.json here or in final/; expected a fuser "
@@ -75,7 +75,7 @@ static c2c_status open_projectors(c2c_fuser *fuser, c2c_error *error) {
         c2c_status status =
             projector_open(p, fuser->backend, fuser->folder, link->projector, error);
         if (status == C2C_STATUS_NOT_FOUND)
-            error_prefix(error, "%sprojector_config.json maps receiver layer %d to projector %d",
+            error_prefix(error, "%s/projector_config.json maps receiver layer %d to projector %d",
                          fuser->folder, t, link->projector);
         if (status)
             return status;
@@ -126,7 +126,7 @@ static c2c_status check_layer(const c2c_fuser *fuser, const char *side, int laye
     if (layer < model->config.layers)
         return C2C_STATUS_OK;
     return error_set(error, C2C_STATUS_MISMATCH,
-                     "%sprojector_config.json: %s layer %d is mapped, but %s has layers 0 to %d; "
+                     "%s/projector_config.json: %s layer %d is mapped, but %s has layers 0 to %d; "
                      "use the models that the fuser was trained for",
                      fuser->folder, side, layer, model->folder, model->config.layers - 1);
 }

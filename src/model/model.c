@@ -46,10 +46,10 @@ c2c_status c2c_model_open(c2c_model **out, c2c_engine *engine, const char *folde
     if (!model)
         return error_memory(error, sizeof *model, "a model");
     model->backend = engine->backend;
-    model->folder = path_join(folder, "");
+    model->folder = string_copy(folder);
     c2c_status status = C2C_STATUS_OK;
     if (!model->folder)
-        status = error_memory(error, strlen(folder) + 2, "a folder name");
+        status = error_memory(error, strlen(folder) + 1, "a folder name");
     if (status || (status = model_config_open(&model->config, folder, error)) ||
         (status = tokenizer_open(&model->tokenizer, folder, error)) ||
         (status =
@@ -99,10 +99,10 @@ void c2c_model_describe(const c2c_model *model, c2c_model_info *info) {
     };
 }
 
-/* Messages as the JSON text that templates read. The writer would replace bytes that are not UTF-8,
+/* The JSON writer would replace bytes that are not UTF-8,
  * and an answer to another question helps nobody: refuse them. */
-static c2c_status write_messages(buffer *json, const c2c_message *messages, size_t count,
-                                 c2c_error *error) {
+c2c_status model_messages_write(buffer *json, const c2c_message *messages, size_t count,
+                                c2c_error *error) {
     buffer_append_char(json, '[');
     for (size_t i = 0; i < count; i++) {
         const char *fields[] = {messages[i].role, messages[i].content};
@@ -138,7 +138,7 @@ c2c_status c2c_model_render(const c2c_model *model, const c2c_message *messages,
     buffer json = {0}, rendered = {0};
     json_document *document = NULL;
     *text = NULL;
-    c2c_status status = write_messages(&json, messages, message_count, error);
+    c2c_status status = model_messages_write(&json, messages, message_count, error);
     if (status || (status = json_parse(&document, json.data, json.length, "messages", error)) ||
         (status = chat_template_render(model->chat_template, json_root(document),
                                        options ? options : &defaults, &rendered, error)))

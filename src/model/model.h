@@ -119,6 +119,10 @@ struct c2c_model {
     int64_t parameters, weight_bytes;
 };
 
+/* Messages as the JSON list that templates read, appended; refuses texts that are not UTF-8. */
+c2c_status model_messages_write(buffer *json, const c2c_message *messages, size_t count,
+                                c2c_error *error);
+
 /* Finds every weight of the config in model->files, checks shapes and imports them (weights.c). */
 c2c_status model_weights_bind(c2c_model *model, c2c_error *error);
 void model_weights_release(c2c_model *model);

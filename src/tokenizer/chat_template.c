@@ -359,19 +359,70 @@ c2c_status chat_template_render_runs(const chat_template *t, const json_value *m
     return r.status;
 }
 
-c2c_status chat_template_render(const chat_template *t, const json_value *messages,
-                                const c2c_chat_options *options, buffer *out, c2c_error *error) {
+static c2c_status copy_spans(content_spans *spans, const text *rendered, c2c_error *error) {
+    size_t bytes = (rendered->run_count + 1) * sizeof *spans->items;
+    spans->items = malloc(bytes);
+    if (!spans->items)
+        return error_memory(error, bytes, "the contents of a chat");
+    spans->count = 0;
+    for (size_t i = 0; i < rendered->run_count; i++) {
+        const text_run *run = &rendered->runs[i];
+        content_span *last = spans->count ? &spans->items[spans->count - 1] : NULL;
+        if (last && last->message == run->message && last->end == run->start)
+            last->end = run->end;
+        else if (run->end > run->start)
+            spans->items[spans->count++] = (content_span){run->start, run->end, run->message};
+    }
+    return C2C_STATUS_OK;
+}
+
+c2c_status chat_template_render_spans(const chat_template *t, const json_value *messages,
+                                      const c2c_chat_options *options, buffer *out,
+                                      content_spans *spans, c2c_error *error) {
     arena *memory = arena_new(64 << 10);
     const text *rendered;
     if (!memory)
         return error_memory(error, 64 << 10, "rendering a chat template");
     c2c_status status =
         chat_template_render_runs(t, messages, options, NULL, memory, &rendered, error);
-    if (status == C2C_STATUS_OK) {
-        buffer_append(out, rendered->bytes, rendered->length);
-        if (out->failed)
-            status = error_memory(error, rendered->length, "a rendered chat");
-    }
+    if (status)
+        goto done;
+    buffer_append(out, rendered->bytes, rendered->length);
+    if (out->failed)
+        status = error_memory(error, rendered->length, "a rendered chat");
+    else if (spans)
+        status = copy_spans(spans, rendered, error);
+done:
     arena_free(memory);
     return status;
+}
+
+c2c_status chat_template_render(const chat_template *t, const json_value *messages,
+                                const c2c_chat_options *options, buffer *out, c2c_error *error) {
+    return chat_template_render_spans(t, messages, options, out, NULL, error);
+}
+
+/* ---- Special tokens by name --------------------------------------------------------------- */
+
+const char *chat_template_token(const chat_template *t, const char *name) {
+    for (const binding *b = t->tokens; b; b = b->next)
+        if (strcmp(b->name, name) == 0 && b->value.type == VALUE_TEXT)
+            return b->value.text->bytes;
+    return NULL;
+}
+
+static bool is_text(const value *v, const char *bytes, size_t length) {
+    return v->type == VALUE_TEXT && v->text->length == length &&
+           memcmp(v->text->bytes, bytes, length) == 0;
+}
+
+bool chat_template_is_token(const chat_template *t, const char *bytes, size_t length) {
+    for (const binding *b = t->tokens; b; b = b->next) {
+        if (is_text(&b->value, bytes, length))
+            return true;
+        for (size_t i = 0; b->value.type == VALUE_LIST && i < b->value.sequence->count; i++)
+            if (is_text(&b->value.sequence->items[i], bytes, length))
+                return true;
+    }
+    return false;
 }

@@ -97,4 +97,27 @@ void chat_template_close(chat_template *t);
 c2c_status chat_template_render(const chat_template *t, const json_value *messages,
                                 const c2c_chat_options *options, buffer *out, c2c_error *error);
 
+/* Bytes start .. end-1 of a rendering are characters of the content of messages[message]. */
+typedef struct content_span {
+    size_t start, end;
+    int message;
+} content_span;
+
+typedef struct content_spans {
+    content_span *items;
+    size_t count;
+} content_spans; /* zero-initialise; free(items) */
+
+/* The same, and where the message contents stand, in order and disjoint; a content that the
+ * template cuts or splits gives the parts that are left. */
+c2c_status chat_template_render_spans(const chat_template *t, const json_value *messages,
+                                      const c2c_chat_options *options, buffer *out,
+                                      content_spans *spans, c2c_error *error);
+
+/* The text of "pad_token", "eos_token", ... as tokenizer_config.json has it; NULL when it has none.
+ * Valid while the template is open. */
+const char *chat_template_token(const chat_template *t, const char *name);
+/* Whether a text is one of the special tokens that tokenizer_config.json names. */
+bool chat_template_is_token(const chat_template *t, const char *text, size_t length);
+
 #endif
