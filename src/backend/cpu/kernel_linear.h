@@ -104,7 +104,9 @@ KERNEL_INLINE void tile(weight_read read, int rows, int outs, const linear_block
         vec value[TILE_ROWS];
         UNROLL for (int r = 0; r < rows; r++) value[r] = vec_load(x[r] + i);
         UNROLL for (int o = 0; o < outs; o++) {
-            if (rows <= 2)
+            /* The next tile's rows lie elsewhere, where the machine does not expect them. For f32
+             * and many rows the requests cost more than they save. */
+            if (width == 2 || rows <= 4)
                 __builtin_prefetch(w[o] + TILE_OUTS * k->w_bytes + i * width);
             vec weight = read_weight(read, w[o], i, LANES);
             UNROLL for (int r = 0; r < rows; r++) sum[r][o] = vec_fma(value[r], weight, sum[r][o]);
