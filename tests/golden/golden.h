@@ -201,9 +201,11 @@ typedef struct numbers_case {
 } numbers_case;
 void numbers_case_run(golden_case *c, const numbers_case *numbers, const char *expected);
 
-void models_run(golden_run *run, const char *folder);     /* case_folders.c */
-void fusers_run(golden_run *run, const char *folder);     /* case_folders.c */
-void aligned_run(golden_run *run, const char *folder);    /* case_folders.c */
+void models_run(golden_run *run, const char *folder);   /* case_folders.c */
+void fusers_run(golden_run *run, const char *folder);   /* case_folders.c */
+void aligned_run(golden_run *run, const char *folder);  /* case_folders.c */
+void alignments_run(golden_run *run, const char *path); /* case_align.c */
+void aligned_messages_run(golden_run *run, const char *folder, const char *name);
 void tokenizers_run(golden_run *run, const char *folder); /* case_text.c */
 void demo_pair_run(golden_run *run, const char *folder);  /* case_other.c */
 void projectors_run(golden_run *run, const char *folder); /* case_other.c */

@@ -17,8 +17,13 @@ static void ignore_run(golden_run *run, const char *path) {
 }
 
 static const layout_entry layout[] = {
-    {"models", models_run},       {"fusers", fusers_run},         {"tokenizers", tokenizers_run},
-    {"demo_pair", demo_pair_run}, {"projectors", projectors_run}, {"aligned", aligned_run},
+    {"models", models_run},
+    {"fusers", fusers_run},
+    {"tokenizers", tokenizers_run},
+    {"demo_pair", demo_pair_run},
+    {"projectors", projectors_run},
+    {"aligned", aligned_run},
+    {"alignment_expected.json", alignments_run},
     {"README.md", ignore_run},
 };
 
