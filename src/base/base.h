@@ -143,6 +143,14 @@ static inline uint16_t bf16_from_f32(float value) {
 }
 
 float f32_from_f16(uint16_t bits);
+/* Round to nearest even; 65520 and more become infinite, a NaN stays a NaN. */
+uint16_t f16_from_f32(float value);
+
+/* Elements first .. first + count - 1 of `from` as `type`, into `out`: copied where that is their
+ * type already, else both are weight types and a number is rounded to the nearest one, even on
+ * ties. Returns how many there were before the first finite number that `type` can only hold as
+ * infinity: `count` when all is well. */
+int64_t tensor_convert(void *out, dtype type, const tensor *from, int64_t first, int64_t count);
 
 /* ---- Random numbers (random.c) ------------------------------------------------------------ */
 
@@ -193,5 +201,34 @@ c2c_status file_map_open(file_map *map, const char *path, c2c_error *error);
 void file_map_close(file_map *map);
 bool file_exists(const char *path); /* a regular file */
 bool folder_exists(const char *path);
+
+/* ---- Writing (writer.c, folder.c) ---------------------------------------------------------- */
+
+/* A file that is written under another name beside its place, synced, and renamed at the end: who
+ * looks for it finds the old file or the whole new one. */
+typedef struct file_writer file_writer;
+
+c2c_status file_writer_open(file_writer **writer, const char *path, c2c_error *error);
+c2c_status file_writer_append(file_writer *writer, const void *bytes, size_t length,
+                              c2c_error *error);
+uint64_t file_writer_size(const file_writer *writer); /* bytes appended so far */
+/* Ends what was opened (NULL: nothing was). With `status` OK the file takes its place; else what
+ * was written is removed and `status` comes back. */
+c2c_status file_writer_end(file_writer *writer, c2c_status status, c2c_error *error);
+/* All of that for bytes in memory. */
+c2c_status file_write(const char *path, const void *bytes, size_t length, c2c_error *error);
+
+/* Calls visit(user, name) for each entry but "." and "..", in order of name, until one fails. */
+typedef c2c_status (*folder_visitor)(void *user, const char *name, c2c_error *error);
+c2c_status folder_each(const char *path, folder_visitor visit, void *user, c2c_error *error);
+/* Removes a folder and what is in it, never what a link points at; stops at what it cannot remove.
+ */
+c2c_status folder_remove(const char *path, c2c_error *error);
+
+/* A new empty folder beside `path`, to be filled and then given to folder_end; free *aside. */
+c2c_status folder_begin(char **aside, const char *path, c2c_error *error);
+/* With `status` OK `aside` becomes `path`, and a folder that was there is removed; else `aside` is
+ * removed and `status` comes back. */
+c2c_status folder_end(const char *aside, const char *path, c2c_status status, c2c_error *error);
 
 #endif

@@ -1,6 +1,7 @@
 /* tensor.c - number formats and dense views; reading elements is for small tensors only. */
 #include "base/base.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static const struct {
@@ -64,6 +65,26 @@ float f32_from_f16(uint16_t bits) {
     return f;
 }
 
+uint16_t f16_from_f32(float value) {
+    uint32_t u;
+    memcpy(&u, &value, sizeof u);
+    uint32_t sign = u >> 16 & 0x8000, size = u & 0x7fffffffu;
+    if (size > 0x7f800000u)
+        return (uint16_t)(sign | 0x7e00 | (size >> 13 & 0x1ff));
+    if (size >= 0x477ff000u) /* 65520, half-way to what would be the next number */
+        return (uint16_t)(sign | 0x7c00);
+    if (size <
+        0x38800000u) { /* below 2^-14: whole steps of 2^-24, which are the last bits of 0.5 */
+        float half;
+        memcpy(&half, &size, sizeof half);
+        half += 0.5f;
+        memcpy(&u, &half, sizeof u);
+        return (uint16_t)(sign | (u - 0x3f000000u));
+    }
+    size -= (127u - 15u) << 23;
+    return (uint16_t)(sign | (size + 0xfff + (size >> 13 & 1)) >> 13);
+}
+
 float tensor_get_f32(const tensor *t, int64_t i) {
     switch (t->type) {
     case DTYPE_F32: return ((const float *)t->data)[i];
@@ -71,4 +92,30 @@ float tensor_get_f32(const tensor *t, int64_t i) {
     case DTYPE_F16: return f32_from_f16(((const uint16_t *)t->data)[i]);
     default: C2C_ASSERT(dtype_is_weight(t->type)); return 0;
     }
+}
+
+int64_t tensor_convert(void *out, dtype type, const tensor *from, int64_t first, int64_t count) {
+    if (type == from->type) {
+        size_t size = dtype_size(type);
+        if (count > 0)
+            memcpy(out, (const uint8_t *)from->data + (size_t)first * size, (size_t)count * size);
+        return count;
+    }
+    C2C_ASSERT(dtype_is_weight(type) && dtype_is_weight(from->type));
+    for (int64_t i = 0; i < count; i++) {
+        float value = tensor_get_f32(from, first + i);
+        float kept = value;
+        if (type == DTYPE_F32) {
+            ((float *)out)[i] = value;
+        } else if (type == DTYPE_F16) {
+            ((uint16_t *)out)[i] = f16_from_f32(value);
+            kept = f32_from_f16(((uint16_t *)out)[i]);
+        } else {
+            ((uint16_t *)out)[i] = bf16_from_f32(value);
+            kept = f32_from_bf16(((uint16_t *)out)[i]);
+        }
+        if (isinf(kept) && !isinf(value))
+            return i;
+    }
+    return count;
 }

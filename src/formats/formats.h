@@ -113,4 +113,23 @@ size_t tensor_file_count(const tensor_file *file);
 const named_tensor *tensor_file_at(const tensor_file *file, size_t i); /* in order of name */
 const named_tensor *tensor_file_find(const tensor_file *file, const char *name); /* or NULL */
 
+/* ---- Writing tensors (tensor_write.c; safetensors_write.c; pickle_write.c, zip_write.c,
+ * pt_write.c) ------------------------------------------------------------------------------ */
+
+typedef enum tensor_format {
+    TENSOR_FORMAT_SAFETENSORS = 0, /* as the reference implementation orders it */
+    TENSOR_FORMAT_PT               /* as torch.save writes a state dict */
+} tensor_format;
+
+/* What a tensor's elements are written as where `type` is asked for: weights (f32, f16, bf16) as
+ * `type`, all others, and all when `type` is DTYPE_COUNT, as they are. */
+dtype tensor_written_type(const tensor *view, dtype type);
+
+/* Writes a new file, or replaces one: aside first, so that `path` is never a part. A .pt keeps the
+ * order of the tensors. Names must be unique, valid UTF-8 and without NUL.
+ * C2C_STATUS_MISMATCH: a number would become infinite in `type`;
+ * C2C_STATUS_UNSUPPORTED: a .pt of 4 GiB or more. */
+c2c_status tensor_file_write(const char *path, tensor_format format, const named_tensor *tensors,
+                             size_t count, dtype type, c2c_error *error);
+
 #endif

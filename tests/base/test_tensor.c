@@ -73,6 +73,63 @@ static void test_bf16_rounds_to_nearest_even(void **state) {
     assert_int_equal(bf16_from_f32(f), 0x7fc0);
 }
 
+/* Exact, with nothing rounded twice: every half that there is comes back; a float between two of
+ * them goes to the nearer one, from the middle to the even one. Doubles hold all of these exactly.
+ */
+static void test_f16_rounds_to_nearest_even(void **state) {
+    (void)state;
+    for (uint32_t bits = 0; bits < 0x10000; bits++) {
+        float value = f32_from_f16((uint16_t)bits);
+        uint16_t back = f16_from_f32(value);
+        if (isnan(value)) {
+            assert_true(isnan(f32_from_f16(back)));
+            assert_int_equal(back & 0x8000, bits & 0x8000);
+            continue;
+        }
+        assert_int_equal(back, bits);
+        if ((bits & 0x7fff) >= 0x7c00)
+            continue;
+        /* Beyond the largest number lies the one that would be next: 65536. */
+        uint32_t next = bits + 1;
+        double a = fabs((double)value),
+               b = (next & 0x7fff) == 0x7c00 ? 65536 : fabs((double)f32_from_f16((uint16_t)next));
+        float middle = copysignf((float)((a + b) / 2), value);
+        assert_int_equal(f16_from_f32(middle), bits & 1 ? next : bits);
+        assert_int_equal(f16_from_f32(nextafterf(middle, 0)), bits);
+        assert_int_equal(f16_from_f32(nextafterf(middle, copysignf(INFINITY, value))), next);
+    }
+    assert_int_equal(f16_from_f32(1e30f), 0x7c00);
+    assert_int_equal(f16_from_f32(-1e-30f), 0x8000);
+}
+
+static void test_converted_elements(void **state) {
+    (void)state;
+    const float f[] = {1.5f, -2.25f, 0x1.01p0f, 65519, 65520, INFINITY};
+    tensor t = {.type = DTYPE_F32, .rank = 1, .shape = {6}, .data = f};
+    uint16_t out[6] = {0};
+    assert_int_equal(tensor_convert(out, DTYPE_F16, &t, 1, 3), 3);
+    assert_int_equal(out[0], 0xc080);
+    assert_int_equal(out[2], 0x7bff);
+    assert_int_equal(tensor_convert(out, DTYPE_F16, &t, 0, 6), 4); /* 65520 has no finite half */
+    assert_int_equal(tensor_convert(out, DTYPE_F16, &t, 5, 1), 1); /* infinity stays */
+    assert_int_equal(out[0], 0x7c00);
+    assert_int_equal(tensor_convert(out, DTYPE_BF16, &t, 0, 6), 6);
+    assert_int_equal(out[2], 0x3f80); /* half-way between 0x3f80 and 0x3f81 */
+    const float largest = 0x1.fffffep127f;
+    t = (tensor){.type = DTYPE_F32, .data = &largest};
+    assert_int_equal(tensor_convert(out, DTYPE_BF16, &t, 0, 1), 0);
+    const uint16_t half[] = {0x3e00, 0xc080};
+    float wide[2];
+    t = (tensor){.type = DTYPE_F16, .rank = 1, .shape = {2}, .data = half};
+    assert_int_equal(tensor_convert(wide, DTYPE_F32, &t, 0, 2), 2);
+    assert_true(wide[0] == 1.5f && wide[1] == -2.25f);
+    const int64_t whole[] = {1, -2, 3};
+    int64_t copy[2];
+    t = (tensor){.type = DTYPE_I64, .rank = 1, .shape = {3}, .data = whole};
+    assert_int_equal(tensor_convert(copy, DTYPE_I64, &t, 1, 2), 2);
+    assert_memory_equal(copy, whole + 1, sizeof copy);
+}
+
 static void test_dtypes(void **state) {
     (void)state;
     static const struct {
@@ -134,6 +191,8 @@ int main(void) {
         cmocka_unit_test(test_every_f16),
         cmocka_unit_test(test_every_bf16),
         cmocka_unit_test(test_bf16_rounds_to_nearest_even),
+        cmocka_unit_test(test_f16_rounds_to_nearest_even),
+        cmocka_unit_test(test_converted_elements),
         cmocka_unit_test(test_dtypes),
         cmocka_unit_test(test_views),
         cmocka_unit_test(test_elements_as_f32),

@@ -1,0 +1,57 @@
+/* tensor_write.c - what writing a file of tensors has in common: the file is written aside, and
+ * elements are converted on their way, a piece at a time. The layouts are safetensors_write.c and
+ * pt_write.c. */
+#include "formats/tensor_write.h"
+
+#include <inttypes.h>
+
+#define PIECE_BYTES (64 << 10)
+
+dtype tensor_written_type(const tensor *view, dtype type) {
+    return type != DTYPE_COUNT && dtype_is_weight(view->type) ? type : view->type;
+}
+
+size_t tensor_output_bytes(const tensor_output *out, size_t i) {
+    const tensor *view = &out->tensors[i].view;
+    return (size_t)tensor_elements(view) * dtype_size(tensor_written_type(view, out->type));
+}
+
+/* Element `at`, found to have no finite form in the new type. */
+static c2c_status does_not_fit(const tensor_output *out, size_t i, int64_t at, c2c_error *error) {
+    const named_tensor *t = &out->tensors[i];
+    return error_set(error, C2C_STATUS_MISMATCH,
+                     "%s: tensor \"%s\": element %" PRId64 " is %g, which %s can only hold as "
+                     "infinity; write bf16 or f32 instead",
+                     t->path, t->name, at, (double)tensor_get_f32(&t->view, at),
+                     dtype_name(out->type));
+}
+
+c2c_status tensor_output_stream(const tensor_output *out, size_t i, byte_sink sink, void *user,
+                                c2c_error *error) {
+    const tensor *view = &out->tensors[i].view;
+    dtype type = tensor_written_type(view, out->type);
+    if (type == view->type)
+        return sink(user, view->data, tensor_bytes(view), error);
+    uint32_t piece[PIECE_BYTES / sizeof(uint32_t)];
+    int64_t elements = tensor_elements(view), step = (int64_t)(sizeof piece / dtype_size(type));
+    c2c_status status = C2C_STATUS_OK;
+    for (int64_t first = 0; first < elements && !status; first += step) {
+        int64_t count = min_i64(step, elements - first);
+        int64_t fitted = tensor_convert(piece, type, view, first, count);
+        if (fitted < count)
+            return does_not_fit(out, i, first + fitted, error);
+        status = sink(user, piece, (size_t)count * dtype_size(type), error);
+    }
+    return status;
+}
+
+c2c_status tensor_file_write(const char *path, tensor_format format, const named_tensor *tensors,
+                             size_t count, dtype type, c2c_error *error) {
+    C2C_ASSERT(type == DTYPE_COUNT || dtype_is_weight(type));
+    tensor_output out = {.path = path, .tensors = tensors, .count = count, .type = type};
+    c2c_status status = file_writer_open(&out.writer, path, error);
+    if (!status)
+        status =
+            format == TENSOR_FORMAT_PT ? pt_write(&out, error) : safetensors_write(&out, error);
+    return file_writer_end(out.writer, status, error);
+}
