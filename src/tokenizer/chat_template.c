@@ -352,10 +352,12 @@ c2c_status chat_template_render_runs(const chat_template *t, const json_value *m
                          "messages: expected a list of objects with role and content, found %s",
                          json_type_name(messages->type));
     r.out = &output;
-    scope *context = scope_new(&r, NULL), *top = scope_new(&r, context);
-    if (context && top && bind_context(&r, context, t, messages, options) &&
-        node_exec(&r, top, t->body))
-        *out = builder_finish(&output);
+    r.context = scope_new(&r, NULL, NULL);
+    if (r.context && bind_context(&r, r.context, t, messages, options)) {
+        scope *top = scope_new(&r, r.context, t->body);
+        if (top && node_exec(&r, top, t->body))
+            *out = builder_finish(&output);
+    }
     return r.status;
 }
 

@@ -316,8 +316,10 @@ bool object_method(render *r, const value *object, const char *name, value *out)
 const builtin *text_method_find(const char *name);
 bool text_method_format(render *r, const value *self, const arguments *a, value *out);
 bool loop_attribute(render *r, loop *l, const char *name, value *out);
-/* namespace, range, dict, raise_exception; *out is VALUE_ABSENT when there is none. */
+/* namespace, range, dict, raise_exception; *out is VALUE_ABSENT when there is none. Jinja's other
+ * globals are refused. */
 bool global_find(render *r, const char *name, value *out);
+bool global_exists(const char *name); /* those that are refused, too */
 
 /* ---- Tree (template_lexer.c, template_expression.c, template_parser.c) -------------------- */
 
@@ -382,7 +384,7 @@ typedef enum node_kind {
     NODE_PRINT,        /* first */
     NODE_IF,           /* items of NODE_BRANCH */
     NODE_BRANCH,       /* first (NULL: else); items: body */
-    NODE_FOR,          /* for first in second if third; items: body; others: else */
+    NODE_FOR,          /* for first in second if third; items: body; others: a NODE_SCOPE or none */
     NODE_SET,          /* first = second */
     NODE_SET_BLOCK,    /* first; second: filters or NULL; items: body */
     NODE_WITH,         /* others: target, value, ...; items: body */
@@ -411,7 +413,11 @@ struct node {
     node *first, *second, *third;
     node **items, **others;
     size_t count, other_count;
+    const char **hidden; /* of a block: names it hides, see template_names.c */
+    size_t hidden_count;
 };
+
+typedef struct name_block name_block; /* template_names.c */
 
 /* A parser's state, shared by its two files. */
 typedef struct parser {
@@ -421,8 +427,11 @@ typedef struct parser {
     c2c_error *error;
     c2c_status status;
     int nesting;
-    int loops; /* for loops that a break here would leave */
-    int uses;  /* special names read in the macro being parsed */
+    int loops;                  /* for loops that a break here would leave */
+    int uses;                   /* special names read in the macro being parsed */
+    int targets;                /* inside what is assigned to */
+    name_block *names, *blocks; /* of the block being parsed; all of them */
+    size_t name_work;
 } parser;
 
 node *parser_node(parser *p, node_kind kind, int line); /* NULL after an error, as all below */
@@ -448,6 +457,14 @@ node *parse_without_condition(parser *p); /* an expression that "if" ends */
 node *parse_tuple(parser *p, bool with_condition, const char *stop);
 node *parse_target(parser *p, bool with_fields, const char *stop); /* what can be assigned to */
 node *parse_filters(parser *p, node *input, bool first_without_pipe);
+
+/* What the parser reports of names: a block that begins (p->names is set to it while it is parsed),
+ * a branch of an `if` that begins (1) or ends (-1), names read and assigned. */
+name_block *names_block(parser *p, node *owner);
+void names_branch(parser *p, int by);
+void names_read(parser *p, const char *name);
+void names_assign(parser *p, const node *target, bool is_parameter);
+bool names_resolve(parser *p); /* fills every block's hidden names */
 
 /* The whole template; *body is a NODE_SCOPE in `memory`. */
 c2c_status template_parse(node **body, arena *memory, const lexeme *lexemes, const char *name,
@@ -492,6 +509,7 @@ struct render {
     const template_limits *limits;
     size_t memory_left, work_left;
     int depth;
+    scope *context;   /* the variables given to the template */
     int line;         /* of the node at work, for messages */
     const char *name; /* of the template */
     c2c_error *error;
@@ -515,7 +533,8 @@ void render_leave(render *r);
 
 bool scope_set(render *r, scope *s, const char *name, const value *v);
 bool scope_find(render *r, const scope *s, const char *name, value *out);
-scope *scope_new(render *r, scope *parent);
+/* The scope of a block, in which what the block hides is undefined. */
+scope *scope_new(render *r, scope *parent, const node *block);
 
 bool node_eval(render *r, scope *s, const node *n, value *out);
 bool node_call_filter(render *r, scope *s, const node *n, const value *input, value *out);

@@ -172,17 +172,29 @@ static bool global_raise(render *r, const value *self, const arguments *a, value
     return render_raise(r, t);
 }
 
+static const builtin globals[] = {
+    {"namespace", global_namespace},
+    {"range", global_range},
+    {"dict", global_dict},
+    {"raise_exception", global_raise},
+    {"cycler", NULL}, /* not built */
+    {"joiner", NULL},
+    {"lipsum", NULL},
+    {"self", NULL},
+};
+
+static const builtin *find_global(const char *name) {
+    return builtin_find(globals, sizeof globals / sizeof *globals, name);
+}
+
+bool global_exists(const char *name) {
+    return find_global(name) != NULL;
+}
+
 bool global_find(render *r, const char *name, value *out) {
-    static const builtin globals[] = {
-        {"namespace", global_namespace},
-        {"range", global_range},
-        {"dict", global_dict},
-        {"raise_exception", global_raise},
-    };
-    const builtin *b = builtin_find(globals, sizeof globals / sizeof *globals, name);
+    const builtin *b = find_global(name);
     *out = (value){.type = VALUE_ABSENT};
-    if (strcmp(name, "cycler") == 0 || strcmp(name, "joiner") == 0 || strcmp(name, "lipsum") == 0 ||
-        strcmp(name, "self") == 0)
+    if (b && !b->call)
         return render_refuse(r, "the global '%s' is not supported", name);
     return !b || function_value(r, b, NULL, out);
 }

@@ -50,7 +50,7 @@ static flow capture(render *r, scope *s, const node *n, value *out) {
 /* {% set x | filters %}...{% endset %} and {% filter f %}...{% endfilter %} */
 static flow exec_captured(render *r, scope *s, const node *n) {
     value v;
-    scope *inner = scope_new(r, s);
+    scope *inner = scope_new(r, s, n);
     flow f = inner ? capture(r, inner, n, &v) : FLOW_FAILED;
     if (f != FLOW_ON)
         return f;
@@ -63,7 +63,7 @@ static flow exec_captured(render *r, scope *s, const node *n) {
 }
 
 static flow exec_with(render *r, scope *s, const node *n) {
-    scope *inner = scope_new(r, s);
+    scope *inner = scope_new(r, s, n);
     for (size_t i = 0; i < n->other_count; i += 2) {
         value v;
         if (!inner || !node_eval(r, s, n->others[i + 1], &v) ||
@@ -98,7 +98,7 @@ bool loop_fetch(render *r, loop *l, size_t ready) {
         bool wanted = true;
         if (l->node->third) {
             value test;
-            scope *inner = scope_new(r, l->outer);
+            scope *inner = scope_new(r, l->outer, NULL);
             if (!inner || !node_assign(r, inner, l->node->first, v) ||
                 !node_eval(r, inner, l->node->third, &test))
                 return false;
@@ -126,7 +126,7 @@ static flow exec_for(render *r, scope *s, const node *n) {
         if (i >= l->ready_count)
             break;
         l->index = (int64_t)i;
-        scope *inner = scope_new(r, s);
+        scope *inner = scope_new(r, s, n);
         if (!inner || !scope_set(r, inner, "loop", &self) ||
             !node_assign(r, inner, n->first, &l->ready[i]))
             return FLOW_FAILED;
@@ -136,10 +136,7 @@ static flow exec_for(render *r, scope *s, const node *n) {
         if (f == FLOW_BREAK)
             return FLOW_ON;
     }
-    if (l->ready_count || !n->other_count)
-        return FLOW_ON;
-    scope *inner = scope_new(r, s);
-    return inner ? exec_body(r, inner, n->others, n->other_count) : FLOW_FAILED;
+    return l->ready_count ? FLOW_ON : exec_body(r, s, n->others, n->other_count);
 }
 
 /* ---- Macros ------------------------------------------------------------------------------- */
@@ -221,7 +218,7 @@ static bool bind_rest(render *r, const macro *m, const arguments *a, scope *s, c
 }
 
 bool macro_call(render *r, const macro *m, const arguments *a, value *out) {
-    scope *s = scope_new(r, m->scope);
+    scope *s = scope_new(r, m->scope, m->node);
     bool *taken = render_alloc(r, a->keyword_count);
     if (!s || !taken || !render_enter(r))
         return false;
@@ -259,7 +256,7 @@ static flow exec_if(render *r, scope *s, const node *n) {
 }
 
 static flow exec_scope(render *r, scope *s, const node *n) {
-    scope *inner = scope_new(r, s);
+    scope *inner = scope_new(r, s, n);
     return inner ? exec_body(r, inner, n->items, n->count) : FLOW_FAILED;
 }
 

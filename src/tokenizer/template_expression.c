@@ -72,6 +72,8 @@ static node *parse_name(parser *p, bool with_fields) {
     if (!n)
         return NULL;
     n->name = l->text;
+    if (!p->targets)
+        names_read(p, l->text);
     if (is_field) {
         n->field = p->at->text;
         if (!parser_expect(p, LEXEME_NAME, NULL))
@@ -575,7 +577,9 @@ static bool can_assign(const parser *p, const node *n) {
 
 node *parse_target(parser *p, bool with_fields, const char *stop) {
     int line = p->at->line;
+    p->targets++;
     node *n = parse_parts(p, with_fields ? parse_target_field : parse_target_name, stop);
+    p->targets--;
     if (n && !can_assign(p, n))
         return parser_fail(p, line, "this cannot be assigned to");
     return n;

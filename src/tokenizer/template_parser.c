@@ -175,12 +175,21 @@ static bool parse_whole_block(parser *p, const char *end, node *n) {
     return true;
 }
 
+/* The same with names of its own: those of `inner`. */
+static bool parse_inner_block(parser *p, const char *end, node *n, name_block *inner) {
+    name_block *outer = p->names;
+    p->names = inner;
+    bool good = inner && parse_whole_block(p, end, n);
+    p->names = outer;
+    return good;
+}
+
 /* A body that becomes a function of its own: loops outside are out of reach, and the special names
  * it reads become its arguments. */
-static bool parse_function_block(parser *p, const char *end, node *n) {
+static bool parse_function_block(parser *p, const char *end, node *n, name_block *inner) {
     int loops = p->loops, uses = p->uses;
     p->loops = p->uses = 0;
-    bool good = parse_whole_block(p, end, n);
+    bool good = parse_inner_block(p, end, n, inner);
     n->uses = p->uses;
     p->loops = loops;
     p->uses |= uses;
@@ -195,13 +204,16 @@ static node *parse_set(parser *p, node *n) {
         return NULL;
     if (parser_skip(p, LEXEME_OPERATOR, "=")) {
         n->kind = NODE_SET;
-        n->second = parse_tuple(p, true, NULL);
-        return n->second ? n : NULL;
+        if (!(n->second = parse_tuple(p, true, NULL)))
+            return NULL;
+        names_assign(p, n->first, false);
+        return n;
     }
     n->kind = NODE_SET_BLOCK;
+    names_assign(p, n->first, false);
     if (parser_is(p, LEXEME_OPERATOR, "|") && !(n->second = parse_filters(p, NULL, false)))
         return NULL;
-    return parse_whole_block(p, "endset", n) ? n : NULL;
+    return parse_inner_block(p, "endset", n, names_block(p, n)) ? n : NULL;
 }
 
 static node *parse_if(parser *p, node *n) {
@@ -217,7 +229,10 @@ static node *parse_if(parser *p, node *n) {
             return NULL;
         if (!is_else && !(branch->first = parse_tuple(p, false, NULL)))
             return NULL;
-        if (!parse_block(p, is_else ? last : ends, n->line, &body))
+        names_branch(p, 1);
+        bool good = parse_block(p, is_else ? last : ends, n->line, &body);
+        names_branch(p, -1);
+        if (!good)
             return NULL;
         branch->items = body.items;
         branch->count = body.count;
@@ -231,30 +246,50 @@ static node *parse_if(parser *p, node *n) {
     return n;
 }
 
-static node *parse_for(parser *p, node *n) {
-    static const char *const ends[] = {"endfor", "else", NULL};
-    static const char *const last[] = {"endfor", NULL};
-    node_list body = {0}, otherwise = {0};
-    n->kind = NODE_FOR;
-    p->loops++; /* in whose targets and body `loop` is special */
+/* for TARGET in ITEMS if CONDITION; target and condition belong to blocks of their own. */
+static bool parse_for_head(parser *p, node *n) {
+    p->loops++; /* `loop` is no target here */
     n->first = parse_target(p, false, "in");
     p->loops--;
     if (!n->first || !parser_expect(p, LEXEME_NAME, "in") ||
         !(n->second = parse_tuple(p, false, "recursive")))
-        return NULL;
-    if (parser_skip(p, LEXEME_NAME, "if") && !(n->third = parse_expression(p)))
-        return NULL;
+        return false;
+    if (parser_skip(p, LEXEME_NAME, "if")) {
+        name_block *outer = p->names, *inner = names_block(p, NULL);
+        if (!inner)
+            return false;
+        p->names = inner;
+        names_assign(p, n->first, true);
+        n->third = parse_expression(p);
+        p->names = outer;
+        if (!n->third)
+            return false;
+    }
     if (parser_is(p, LEXEME_NAME, "recursive"))
-        return parser_refuse(p, n->line, "recursive for loops are not supported");
+        return parser_refuse(p, n->line, "recursive for loops are not supported") != NULL;
+    return true;
+}
+
+static node *parse_for(parser *p, node *n) {
+    static const char *const ends[] = {"endfor", "else", NULL};
+    node_list body = {0}, otherwise = {0};
+    name_block *outer = p->names;
+    n->kind = NODE_FOR;
+    if (!parse_for_head(p, n) || !(p->names = names_block(p, n)))
+        return NULL;
+    names_assign(p, n->first, true);
+    names_read(p, "loop");
     p->loops++;
     bool good = parse_block(p, ends, n->line, &body);
     p->loops--;
+    p->names = outer;
     if (!good)
         return NULL;
     if (strcmp(p->at++->text, "else") == 0) {
-        if (!parse_block(p, last, n->line, &otherwise))
+        node *rest = parser_node(p, NODE_SCOPE, n->line);
+        if (!node_list_add(p, &otherwise, rest) ||
+            !parse_inner_block(p, "endfor", rest, names_block(p, rest)))
             return NULL;
-        p->at++;
     }
     n->items = body.items;
     n->count = body.count;
@@ -276,11 +311,16 @@ static node *parse_with(parser *p, node *n) {
     }
     n->others = pairs.items;
     n->other_count = pairs.count;
-    return parse_whole_block(p, "endwith", n) ? n : NULL;
+    name_block *outer = p->names, *inner = names_block(p, n);
+    p->names = inner;
+    for (size_t i = 0; inner && i < pairs.count; i += 2)
+        names_assign(p, pairs.items[i], true);
+    p->names = outer;
+    return inner && parse_inner_block(p, "endwith", n, inner) ? n : NULL;
 }
 
 /* (a, b, c=1): the parameters of a macro or of a call block. */
-static bool parse_parameters(parser *p, node *n) {
+static bool parse_parameter_list(parser *p, node *n) {
     node_list list = {0};
     if (!parser_expect(p, LEXEME_OPERATOR, "("))
         return false;
@@ -297,6 +337,7 @@ static bool parse_parameters(parser *p, node *n) {
             parser_fail(p, parameter->line, "a parameter named 'caller' needs a default");
             return false;
         }
+        names_read(p, parameter->name);
         if (parser_skip(p, LEXEME_OPERATOR, "=")) {
             if (!(parameter->first = parse_expression(p)))
                 return false;
@@ -311,37 +352,51 @@ static bool parse_parameters(parser *p, node *n) {
     return parser_expect(p, LEXEME_OPERATOR, ")");
 }
 
+/* Parameters and their defaults belong to the block that they are for. */
+static bool parse_parameters(parser *p, node *n, name_block *inner) {
+    name_block *outer = p->names;
+    p->names = inner;
+    bool good = inner && parse_parameter_list(p, n);
+    p->names = outer;
+    return good;
+}
+
 static node *parse_macro(parser *p, node *n) {
     n->kind = NODE_MACRO;
     n->name = p->at->text;
-    if (!parser_expect(p, LEXEME_NAME, NULL) || !parse_parameters(p, n))
+    if (!parser_expect(p, LEXEME_NAME, NULL))
         return NULL;
-    return parse_function_block(p, "endmacro", n) ? n : NULL;
+    names_assign(p, n, false);
+    name_block *inner = names_block(p, n);
+    if (!parse_parameters(p, n, inner))
+        return NULL;
+    return parse_function_block(p, "endmacro", n, inner) ? n : NULL;
 }
 
 static node *parse_call_block(parser *p, node *n) {
     int line = p->at->line;
     n->kind = NODE_CALL_BLOCK;
-    if (parser_is(p, LEXEME_OPERATOR, "(") && !parse_parameters(p, n))
+    name_block *inner = names_block(p, n);
+    if (!inner || (parser_is(p, LEXEME_OPERATOR, "(") && !parse_parameters(p, n, inner)))
         return NULL;
     if (!(n->first = parse_expression(p)))
         return NULL;
     if (n->first->kind != NODE_CALL)
         return parser_fail(p, line, "expected a call after 'call'");
-    return parse_function_block(p, "endcall", n) ? n : NULL;
+    return parse_function_block(p, "endcall", n, inner) ? n : NULL;
 }
 
 static node *parse_filter_block(parser *p, node *n) {
     n->kind = NODE_FILTER_BLOCK;
     if (!(n->second = parse_filters(p, NULL, true)))
         return NULL;
-    return parse_whole_block(p, "endfilter", n) ? n : NULL;
+    return parse_inner_block(p, "endfilter", n, names_block(p, n)) ? n : NULL;
 }
 
 /* {% generation %} marks what the assistant wrote, for training masks; its text is plain. */
 static node *parse_generation(parser *p, node *n) {
     n->kind = NODE_SCOPE;
-    return parse_function_block(p, "endgeneration", n) ? n : NULL;
+    return parse_function_block(p, "endgeneration", n, names_block(p, n)) ? n : NULL;
 }
 
 static node *parse_print(parser *p, node *n) {
@@ -409,7 +464,8 @@ c2c_status template_parse(node **body, arena *memory, const lexeme *lexemes, con
     node_list list = {0};
     *body = NULL;
     node *root = parser_node(&p, NODE_SCOPE, 1);
-    if (root && parse_body(&p, NULL, 1, &list)) {
+    p.names = root ? names_block(&p, root) : NULL;
+    if (p.names && parse_body(&p, NULL, 1, &list) && names_resolve(&p)) {
         root->items = list.items;
         root->count = list.count;
         *body = root;

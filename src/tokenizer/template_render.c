@@ -102,10 +102,29 @@ void render_leave(render *r) {
 
 /* ---- Variables ---------------------------------------------------------------------------- */
 
-scope *scope_new(render *r, scope *parent) {
+/* The context's binding of a name, and only that. */
+static const binding *context_find(const render *r, const char *name) {
+    const binding *b = r->context ? r->context->first : NULL;
+    while (b && strcmp(b->name, name) != 0)
+        b = b->next;
+    return b;
+}
+
+scope *scope_new(render *r, scope *parent, const node *block) {
     scope *s = render_alloc(r, sizeof *s);
-    if (s)
-        s->parent = parent;
+    if (!s)
+        return NULL;
+    s->parent = parent;
+    for (size_t i = 0; block && i < block->hidden_count; i++) {
+        const char *name = block->hidden[i];
+        value v;
+        if (!render_spend(r, 1))
+            return NULL;
+        if (!global_exists(name) && !context_find(r, name))
+            continue; /* there is nothing to hide */
+        if (!value_undefined(r, &v, "'%.200s' is undefined", name) || !scope_set(r, s, name, &v))
+            return NULL;
+    }
     return s;
 }
 

@@ -26,11 +26,13 @@ value value_from_text(const text *t) {
     return (value){.type = VALUE_TEXT, .text = t};
 }
 
+static const value no_items[1]; /* so that there always is an address to count from */
+
 bool value_list(render *r, value_type type, const value *items, size_t count, value *out) {
     sequence *s = render_alloc(r, sizeof *s);
     if (!s)
         return false;
-    *s = (sequence){.items = items, .count = count};
+    *s = (sequence){.items = items ? items : no_items, .count = count};
     *out = (value){.type = type, .sequence = s};
     return true;
 }
@@ -310,7 +312,7 @@ bool value_items(render *r, const value *v, const value **items, size_t *count) 
     sequence *s = v->sequence;
     switch (v->type) {
     case VALUE_UNDEFINED:
-        *items = NULL;
+        *items = no_items;
         *count = 0;
         return true;
     case VALUE_TEXT: return text_items(r, v->text, items, count);
