@@ -152,7 +152,8 @@ size_t text_index(const text *t, size_t offset);     /* the character that start
 size_t text_find(const text *t, const text *needle, size_t from, size_t to, bool from_end);
 /* Not markup, even if the parts are. */
 const text *text_concat(render *r, const text *a, const text *b);
-/* The same text with another mark. */
+/* The same text, or the same value with its texts, with another mark. */
+bool value_marked(render *r, bool markup, value *v);
 const text *text_marked(render *r, const text *t, bool markup);
 
 /* A text under construction; zero but for `render`. */

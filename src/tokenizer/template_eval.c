@@ -118,9 +118,15 @@ static bool eval_call(render *r, scope *s, const node *n, value *out) {
     return value_call(r, &callee, &a, out);
 }
 
+/* What str methods make of markup is markup. */
+static bool function_run(render *r, const function *f, const arguments *a, value *out) {
+    bool markup = f->self.type == VALUE_TEXT && f->self.text->markup;
+    return f->call(r, &f->self, a, out) && (!markup || value_marked(r, true, out));
+}
+
 bool value_call(render *r, const value *callee, const arguments *a, value *out) {
     if (callee->type == VALUE_FUNCTION)
-        return callee->function->call(r, &callee->function->self, a, out);
+        return function_run(r, callee->function, a, out);
     if (callee->type == VALUE_MACRO)
         return macro_call(r, callee->macro, a, out);
     if (callee->type == VALUE_UNDEFINED)

@@ -28,7 +28,7 @@ static bool as_method(render *r, const value *self, const arguments *a, const ch
     if (!value_to_text(r, self, &t))
         return false;
     value v = value_from_text(t);
-    return text_method_find(method)->call(r, &v, a, out);
+    return text_method_find(method)->call(r, &v, a, out) && value_marked(r, t->markup, out);
 }
 
 FILTER(upper) {
@@ -182,7 +182,7 @@ FILTER(indent) {
             !builder_text(&b, line))
             return false;
     }
-    return give_text(builder_finish(&b), out);
+    return give_text(builder_finish(&b), out) && value_marked(r, self->text->markup, out);
 }
 
 FILTER(truncate) {
@@ -213,7 +213,7 @@ FILTER(truncate) {
         cut = word == SIZE_MAX ? cut : word;
     }
     t = text_slice(r, t, 0, cut);
-    return t && give_text(text_concat(r, t, end), out);
+    return t && text_join(r, t, end, out);
 }
 
 FILTER(wordcount) {

@@ -419,6 +419,8 @@ static bool write_field(braces *b, text_builder *out, const char *s, size_t leng
 bool text_method_format(render *r, const value *self, const arguments *a, value *out) {
     braces b = {.render = r, .arguments = a};
     text_builder written = {.render = r};
+    if (self->text->markup)
+        return render_refuse(r, "format() of markup");
     /* NUL-terminated, so that looking at the next character is safe. */
     const text *t = text_copy(r, self->text->bytes, self->text->length);
     for (size_t at = 0; t && at < t->length;) {

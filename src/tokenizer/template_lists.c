@@ -236,13 +236,16 @@ static bool name_argument(render *r, const char *who, const value *v, const char
     return t != NULL;
 }
 
-/* map(attribute=..., default=...) or map("filter", ...) */
+/* map(attribute=..., default=...) or map("filter", ...); like the ones below it takes whatever is
+ * false for an empty list. */
 FILTER(map) {
     const value *items;
     size_t count;
     value v[2];
     const char *name = NULL;
     getter g = {0};
+    if (!value_truth(self))
+        return value_list(r, VALUE_GENERATOR, NULL, 0, out);
     if (!a->count) {
         if (!arguments_bind(r, "map",
                             &(arguments){.keywords = a->keywords,
@@ -274,6 +277,8 @@ static bool pick(render *r, const value *self, const arguments *a, bool by_attri
     size_t count, kept = 0, skip = by_attribute;
     const char *test = NULL;
     getter g = {.attribute = {.type = VALUE_ABSENT}};
+    if (!value_truth(self))
+        return value_list(r, VALUE_GENERATOR, NULL, 0, out);
     if (by_attribute && !a->count)
         return render_fail(r, "Missing parameter for attribute name");
     if (by_attribute && !getter_init(r, &g, &a->items[0], false))
@@ -315,28 +320,29 @@ FILTER(rejectattr) {
 
 /* ---- Ordering ----------------------------------------------------------------------------- */
 
-/* Keys for several attributes ("a,b") are lists of each one's key. */
+/* The values of all attributes ("a,b" names two) in a list, which compares by its first unequal
+ * item: so items that cannot be ordered may still be equal. */
 static bool sort_key(render *r, const value *attribute, bool ignore_case, const value *item,
                      value *key) {
     getter g;
-    if (attribute->type != VALUE_TEXT ||
-        !memchr(attribute->text->bytes, ',', attribute->text->length))
-        return getter_init(r, &g, attribute, ignore_case) && get(r, &g, item, key);
-    const text *all = attribute->text;
-    size_t count = 1;
-    for (size_t i = 0; i < all->length; i++)
+    const text *all = attribute->type == VALUE_TEXT ? attribute->text : NULL;
+    size_t count = 1, at = 0;
+    for (size_t i = 0; all && i < all->length; i++)
         count += all->bytes[i] == ',';
     value *keys = render_array(r, count, sizeof *keys);
-    for (size_t i = 0, at = 0; keys && i < count; i++) {
-        const char *comma = memchr(all->bytes + at, ',', all->length - at);
-        size_t end = comma ? (size_t)(comma - all->bytes) : all->length;
-        const text *one = text_slice(r, all, at, end);
-        if (!one)
+    for (size_t i = 0; keys && i < count; i++) {
+        value one = *attribute;
+        if (all) {
+            const char *comma = memchr(all->bytes + at, ',', all->length - at);
+            size_t end = comma ? (size_t)(comma - all->bytes) : all->length;
+            const text *name = text_slice(r, all, at, end);
+            if (!name)
+                return false;
+            one = value_from_text(name);
+            at = end + 1;
+        }
+        if (!getter_init(r, &g, &one, ignore_case) || !get(r, &g, item, &keys[i]))
             return false;
-        g = (getter){.attribute = value_from_text(one), .ignore_case = ignore_case};
-        if (!get(r, &g, item, &keys[i]))
-            return false;
-        at = end + 1;
     }
     return keys && value_list(r, VALUE_LIST, keys, count, key);
 }

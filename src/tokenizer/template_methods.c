@@ -439,6 +439,8 @@ static bool method_replace(render *r, const value *self, const arguments *a, val
         return false;
     if (!old || !with)
         return render_fail(r, "replace(): expected strings, found NoneType");
+    if (self->text->markup)
+        return render_refuse(r, "replace() of markup");
     return text_replace(r, self->text, old, with, limit, out);
 }
 
@@ -449,6 +451,8 @@ static bool method_join(render *r, const value *self, const arguments *a, value 
     text_builder b = {.render = r};
     if (!arguments_bind(r, "join()", a, "iterable", 1, &v) || !value_items(r, &v, &items, &count))
         return false;
+    if (self->text->markup)
+        return render_refuse(r, "join() of markup");
     for (size_t i = 0; i < count; i++) {
         if (items[i].type != VALUE_TEXT)
             return render_fail(r, "sequence item %zu: expected str instance, %s found", i,

@@ -94,7 +94,8 @@ static bool real_binary(render *r, const char *sign, double a, double b, value *
             rest = copysign(0, b);
         }
         double whole = quotient != 0 ? floor(quotient) : copysign(0, a / b);
-        whole += quotient - whole > 0.5;
+        if (quotient - whole > 0.5)
+            whole += 1;
         result = strcmp(sign, "/") == 0 ? a / b : sign[0] == '%' ? rest : whole;
     }
     *out = value_from_real(result);
@@ -245,6 +246,7 @@ static bool slice_text(render *r, const text *t, int64_t start, int64_t step, in
             if (!builder_text(&b, characters[start + i * step].text))
                 return false;
         slice = builder_finish(&b);
+        slice = slice ? text_marked(r, slice, t->markup) : NULL;
     }
     *out = value_from_text(slice);
     return slice != NULL;

@@ -147,9 +147,9 @@ static const struct {
     {"number", TYPE(INTEGER) | TYPE(REAL) | TYPE(BOOL), NULL, 0},
     {"string", TYPE(TEXT), NULL, 0},
     {"mapping", TYPE(DICT), NULL, 0},
-    /* Has a length and an index; a dict has, its views have not. */
-    {"sequence", LISTS | TYPE(TEXT) | TYPE(DICT), NULL, 0},
-    /* An undefined value can be walked, and called as far as Python knows beforehand. */
+    /* Has a length and an index; a dict has, its views have not. An undefined value can be walked
+     * too, and called, as far as Python knows beforehand. */
+    {"sequence", LISTS | TYPE(TEXT) | TYPE(DICT) | TYPE(UNDEFINED), NULL, 0},
     {"iterable",
      LISTS | TYPE(TEXT) | TYPE(DICT) | TYPE(VIEW) | TYPE(GENERATOR) | TYPE(UNDEFINED) | TYPE(LOOP),
      NULL, 0},

@@ -95,6 +95,24 @@ bool value_from_json(render *r, const json_value *json, int message, value *out)
     return items && value_list(r, VALUE_LIST, items, json->count, out);
 }
 
+bool value_marked(render *r, bool markup, value *v) {
+    if (v->type == VALUE_TEXT) {
+        const text *t = text_marked(r, v->text, markup);
+        *v = value_from_text(t);
+        return t != NULL;
+    }
+    if (v->type != VALUE_LIST && v->type != VALUE_TUPLE)
+        return true;
+    size_t count = v->sequence->count;
+    value *items = render_array(r, count, sizeof *items);
+    for (size_t i = 0; items && i < count; i++) {
+        items[i] = v->sequence->items[i];
+        if (items[i].type == VALUE_TEXT && !value_marked(r, markup, &items[i]))
+            return false;
+    }
+    return items && value_list(r, v->type, items, count, v);
+}
+
 /* ---- Simple facts ------------------------------------------------------------------------- */
 
 const char *value_type_name(const value *v) {
@@ -298,6 +316,7 @@ static bool text_items(render *r, const text *t, const value **items, size_t *co
         uint32_t c;
         size_t size = utf8_decode(t->bytes + at, t->length - at, &c);
         const text *one = text_slice(r, t, at, at + size);
+        one = one ? text_marked(r, one, false) : NULL; /* its characters are plain */
         if (!one)
             return false;
         list[i] = value_from_text(one);
