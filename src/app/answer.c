@@ -1,6 +1,5 @@
-/* answer.c - the one way to an answer: text, ids, prefill, decoding, and the clock beside it. */
+/* answer.c - the one way to an answer: prompt, prefill, decoding, and the clock beside it. */
 #include "app/answer.h"
-#include "app/plan_spec.h"
 
 #include <stdlib.h>
 
@@ -38,63 +37,30 @@ static bool on_token(void *user, int32_t id, const char *text, size_t length) {
     return l->status == C2C_STATUS_OK;
 }
 
-static c2c_status question_encode(const question *q, const c2c_model *receiver, int32_t **ids,
-                                  size_t *count, c2c_error *error) {
-    /* A plain text gets the special tokens that the tokenizer adds to a text; a template writes its
-     * own. */
-    if (q->raw)
-        return c2c_model_encode(receiver, q->raw, strlen(q->raw), true, ids, count, error);
-    char *text = NULL;
-    size_t length;
-    const c2c_chat_options options = {.add_generation_prompt = true, .thinking = q->thinking};
-    c2c_status status = c2c_model_render(receiver, q->messages->messages, q->messages->count,
-                                         &options, &text, &length, error);
-    if (!status)
-        status = c2c_model_encode(receiver, text, length, false, ids, count, error);
-    c2c_free(text);
-    return status;
-}
-
-/* Takes the prompt in. Without sharers there is nothing to plan. */
-static c2c_status prompt_run(c2c_session *session, const int32_t *ids, size_t count, size_t sharers,
-                             const question *q, c2c_error *error) {
-    c2c_plan plan = {.ids = ids, .token_count = (int64_t)count};
-    c2c_section room[PLAN_SPEC_ROOM];
-    c2c_status status = c2c_session_set_sampling(session, q->sampling, error);
-    if (!status && sharers && q->plan && count)
-        status = plan_spec_sections(q->plan, plan.token_count, sharers, room, &plan.sections,
-                                    &plan.section_count, error);
-    if (status)
-        return status;
-    c2c_session_reset(session);
-    return c2c_session_prefill(session, &plan, error);
-}
-
-c2c_status answer_ask(answer *a, c2c_session *session, const c2c_model *receiver, size_t sharers,
+c2c_status answer_ask(answer *a, c2c_session *session, const prompt_models *models,
                       const question *q, double started, c2c_error *error) {
-    int32_t *ids = NULL;
-    size_t count = 0;
+    prompt asked = {0};
     listener l = {.answer = a, .question = q, .error = error};
     c2c_generation generation;
-    c2c_status status = question_encode(q, receiver, &ids, &count, error);
-    if (status)
+    c2c_status status = prompt_make(&asked, models, q, error);
+    if (status || (status = c2c_session_set_sampling(session, q->sampling, error)))
         goto done;
-    status = prompt_run(session, ids, count, sharers, q, error);
-    if (status)
+    c2c_session_reset(session);
+    if ((status = c2c_session_prefill(session, &asked.plan, error)))
         goto done;
     status = c2c_session_generate(session, q->max_new_tokens, on_token, &l, &generation, error);
     if (!status)
         status = l.status;
     if (status)
         goto done;
-    a->prompt_tokens = (int64_t)count;
+    a->prompt_tokens = asked.plan.token_count;
     a->finish = generation.finish;
     a->ttft_ms = (l.first - started) * 1e3;
     a->total_ms = (l.last - started) * 1e3;
     if (a->id_count > 1 && l.last > l.first)
         a->decode_tok_s = (double)(a->id_count - 1) / (l.last - l.first);
 done:
-    c2c_free(ids);
+    prompt_deinit(&asked);
     return status;
 }
 

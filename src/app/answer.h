@@ -2,11 +2,11 @@
 #ifndef C2C_APP_ANSWER_H
 #define C2C_APP_ANSWER_H
 
-#include "app/app.h"
+#include "app/prompt.h"
 
-/* Renders or takes the text, encodes it, prefills an emptied session that has `sharers` of them,
- * and decodes. Times count from `started` (system_seconds). */
-c2c_status answer_ask(answer *a, c2c_session *session, const c2c_model *receiver, size_t sharers,
+/* Makes the prompt, prefills an emptied session with it, and decodes. Times count from `started`
+ * (system_seconds). */
+c2c_status answer_ask(answer *a, c2c_session *session, const prompt_models *models,
                       const question *q, double started, c2c_error *error);
 
 #endif

@@ -224,6 +224,7 @@ typedef struct pair_settings {
     int64_t threads, context; /* 0: the library's default */
     c2c_fusion_mode fusion_mode;
     bool include_response;
+    const c2c_align_options *align; /* NULL: the models must have one tokenizer */
 } pair_settings;
 
 /* Everything that answering needs, opened once. Zero-initialise; pair_close. Where a sharer writes
@@ -234,6 +235,7 @@ typedef struct pair {
     c2c_fuser *fusers[C2C_MAX_SHARERS];
     size_t sharer_count;
     c2c_session_options options;
+    const c2c_align_options *align;
     c2c_session *sessions[WAY_COUNT]; /* opened when first needed; none for WAY_TEXT */
     double engine_ms, receiver_ms, session_ms[WAY_COUNT];
     double sharer_ms[C2C_MAX_SHARERS], fuser_ms[C2C_MAX_SHARERS];

@@ -5,6 +5,13 @@
 static const char *const dtype_names[] = {"auto", "f32", "bf16", NULL};   /* c2c_compute */
 static const char *const mode_names[] = {"sequential", "parallel", NULL}; /* c2c_fusion_mode */
 
+/* c2c_align_strategy + 1 */
+static const char *const align_names[] = {"none", "first", "longest", NULL};
+static const c2c_align_options alignments[] = {
+    {.strategy = C2C_ALIGN_FIRST, .add_generation_prompt = true},
+    {.strategy = C2C_ALIGN_LONGEST, .add_generation_prompt = true},
+};
+
 /* Penalties divide, and temperatures too: 0 would not do. */
 #define LEAST_POSITIVE 1e-6
 
@@ -50,6 +57,16 @@ size_t ask_model_options(ask_settings *s, option *rows, size_t count) {
                                .help = "several sharers: each fuser reads what the one before it "
                                        "left, or all read the receiver's own cache and the "
                                        "differences add up (parallel)"},
+                              {.name = "--align",
+                               .value = "NAME",
+                               .kind = OPTION_CHOICE,
+                               .target = &s->align,
+                               .choices = align_names,
+                               .help =
+                                   "models with different tokenizers: each reads the chat in its "
+                                   "own template, and contents token by token; a token that the "
+                                   "sharer would cut becomes the first of its pieces, or the "
+                                   "longest"},
                               {.name = "--include-response",
                                .kind = OPTION_FLAG,
                                .target = &s->include_response,
@@ -199,7 +216,10 @@ static const char *needs_temperature(const ask_settings *s) {
 static const char *needs_sharer(const ask_settings *s) {
     if (s->sharers.count)
         return NULL;
-    return s->plan_text ? "--plan" : s->include_response ? "--include-response" : NULL;
+    return s->plan_text          ? "--plan"
+           : s->include_response ? "--include-response"
+           : s->align            ? "--align"
+                                 : NULL;
 }
 
 bool ask_check(const verb *v, ask_settings *s, int *status) {
@@ -234,7 +254,8 @@ pair_settings ask_pair_settings(const ask_settings *s) {
                            .threads = s->threads,
                            .context = s->context,
                            .fusion_mode = (c2c_fusion_mode)s->fusion_mode,
-                           .include_response = s->include_response};
+                           .include_response = s->include_response,
+                           .align = s->align ? &alignments[s->align - 1] : NULL};
 }
 
 c2c_sampling ask_sampling(const ask_settings *s) {

@@ -8,8 +8,8 @@ static double milliseconds_since(double start) {
     return (system_seconds() - start) * 1e3;
 }
 
-/* All models get the receiver's ids, so ids must mean the same to all. Tokenizers may differ in
- * tokens that only one of them adds, so a plain sentence decides. */
+/* Unaligned, all models get the receiver's ids, which must mean the same to all. Tokenizers may
+ * differ in tokens that only one of them adds, so a plain sentence decides. */
 static c2c_status check_same_tokens(const c2c_model *receiver_model, const c2c_model *sharer_model,
                                     c2c_error *error) {
     static const char probe[] = "Where did 27 people's caches meet? \xc3\x84hnlich; na\xc3\xafve.";
@@ -27,7 +27,7 @@ static c2c_status check_same_tokens(const c2c_model *receiver_model, const c2c_m
         c2c_model_describe(sharer_model, &s);
         status = error_set(error, C2C_STATUS_UNSUPPORTED,
                            "%s and %s: expected one tokenizer, found two that give a text "
-                           "different ids; use a pair that shares its tokenizer",
+                           "different ids; add --align first (or longest)",
                            r.folder, s.folder);
     }
     c2c_free(receiver);
@@ -41,7 +41,7 @@ static c2c_status open_sharer(pair *p, size_t i, const pair_settings *settings,
     double start = system_seconds();
     c2c_status status =
         c2c_model_open(&p->sharers[i], p->engine, settings->sharers[i], options, error);
-    if (!status)
+    if (!status && !settings->align)
         status = check_same_tokens(p->receiver, p->sharers[i], error);
     p->sharer_ms[i] = milliseconds_since(start);
     if (status)
@@ -55,6 +55,7 @@ static c2c_status open_sharer(pair *p, size_t i, const pair_settings *settings,
 c2c_status pair_open(pair *p, const pair_settings *settings, c2c_error *error) {
     C2C_ASSERT(settings->sharer_count <= C2C_MAX_SHARERS);
     *p = (pair){.sharer_count = settings->sharer_count,
+                .align = settings->align,
                 .options = {.context = settings->context,
                             .fusion_mode = settings->fusion_mode,
                             .include_response = settings->include_response}};
@@ -123,8 +124,11 @@ static double pair_load_ms(const pair *p, way w) {
 /* One model, or receiver and fused sharers, asked directly. */
 static c2c_status answer_directly(pair *p, way w, const question *q, answer *a, double started,
                                   c2c_error *error) {
-    return answer_ask(a, p->sessions[w], pair_writer(p, w), w == WAY_C2C ? p->sharer_count : 0, q,
-                      started, error);
+    const prompt_models models = {.writer = pair_writer(p, w),
+                                  .sharers = p->sharers,
+                                  .sharer_count = w == WAY_C2C ? p->sharer_count : 0,
+                                  .align = p->align};
+    return answer_ask(a, p->sessions[w], &models, q, started, error);
 }
 
 /* The sharer writes what it knows; the receiver reads that turn before the chat. Its first token

@@ -36,6 +36,8 @@ static void test_wrong_usage(void **state) {
         {{"run", "--receiver", "x", "-p", "a", "--background-tokens", "9"}, "needs --compare"},
         {{"run", "--receiver", "x", "-p", "a", "--plan", "all"}, "--plan needs --sharer"},
         {{"run", "--receiver", "x", "-p", "a", "--include-response"}, "needs --sharer"},
+        {{"run", "--receiver", "x", "-p", "a", "--align", "first"}, "--align needs --sharer"},
+        {{"run", "--receiver", "x", "-p", "a", "--align", "last"}, "none, first, longest"},
         {{"run", "--receiver", "x", "-p", "a", "--sharer=y", "--fuser=z", "--plan", "front:2"},
          "--plan: expected a share from 0 to 1"},
         {{"run", "--receiver", "x", "-p", "a", "--fusion-mode", "both"}, "sequential, parallel"},
@@ -301,6 +303,27 @@ static void test_several_sharers(void **state) {
     program_result_free(&r);
 }
 
+/* One tokenizer on both sides: alignment maps every token to itself, and fuses the contents alone.
+ */
+static void test_alignment(void **state) {
+    (void)state;
+    assert_same_ids(IDS_OF(SHARED, "--align", "first"), IDS_OF(SHARED, "--align", "longest"), true);
+    assert_same_ids(IDS_OF("-n", "256"), IDS_OF(SHARED, "--align", "first", "--plan", "none"),
+                    true);
+    program_result r;
+    PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER, SHARED, "-p", "a", "--align", "first", "--plan",
+            "front:0.5");
+    assert_program_fails(&r, 1, (const char *const[]){"--align", "--plan", NULL});
+    program_result_free(&r);
+    PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER, SHARED, "-p", "a", "--align", "first", "--raw");
+    assert_program_fails(&r, 1, (const char *const[]){"--align", "--raw", NULL});
+    program_result_free(&r);
+    PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER, SHARED, "-p", "a", "--align", "first",
+            "--include-response");
+    assert_program_fails(&r, 1, (const char *const[]){"include_response", "same ids", NULL});
+    program_result_free(&r);
+}
+
 static void test_sampling(void **state) {
     (void)state;
     static const char hot[] = "3";
@@ -513,6 +536,7 @@ int main(void) {
         cmocka_unit_test(test_chat_template),
         cmocka_unit_test(test_plans),
         cmocka_unit_test(test_several_sharers),
+        cmocka_unit_test(test_alignment),
         cmocka_unit_test(test_sampling),
         cmocka_unit_test(test_small_context),
         cmocka_unit_test(test_compare),
