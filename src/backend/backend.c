@@ -7,11 +7,12 @@
 /* Ops without tables have no `groups`; their offset is never looked at. */
 #define GROUPS_OFFSET_embed          0
 #define GROUPS_OFFSET_rmsnorm        offsetof(rmsnorm_args, groups)
+#define GROUPS_OFFSET_layernorm      offsetof(layernorm_args, groups)
 #define GROUPS_OFFSET_linear         offsetof(linear_args, groups)
-#define GROUPS_OFFSET_gelu           offsetof(gelu_args, groups)
+#define GROUPS_OFFSET_activate       offsetof(activate_args, groups)
 #define GROUPS_OFFSET_add            offsetof(add_args, groups)
 #define GROUPS_OFFSET_add_difference offsetof(add_difference_args, groups)
-#define GROUPS_OFFSET_gated          0
+#define GROUPS_OFFSET_sum_rows       offsetof(sum_rows_args, groups)
 #define GROUPS_OFFSET_rope_table     0
 #define GROUPS_OFFSET_rope           0
 #define GROUPS_OFFSET_scatter_rows   0

@@ -26,18 +26,19 @@
 #define OP_LIST(X)                                                                                 \
     X(embed, 0)                                                                                    \
     X(rmsnorm, 3)                                                                                  \
+    X(layernorm, 4)                                                                                \
     X(linear, 4)                                                                                   \
-    X(gelu, 2)                                                                                     \
+    X(activate, 3)                                                                                 \
     X(add, 3)                                                                                      \
     X(add_difference, 3)                                                                           \
-    X(gated, 0)                                                                                    \
+    X(sum_rows, 2)                                                                                 \
     X(rope_table, 0)                                                                               \
     X(rope, 0)                                                                                     \
     X(scatter_rows, 0)                                                                             \
     X(gather_rows, 0)                                                                              \
     X(copy_rows, 2)                                                                                \
     X(attention, 0)                                                                                \
-    X(fuse_mix, 4)                                                                                 \
+    X(fuse_mix, 5)                                                                                 \
     X(argmax, 0)                                                                                   \
     X(sample, 0)                                                                                   \
     X(count_ids, 0)                                                                                \
@@ -72,6 +73,19 @@ typedef struct rmsnorm_args {
     float epsilon;
 } rmsnorm_args;
 
+/* y[p][n, :] = (x[p][n, :] - m) / sqrt(v + epsilon) * w[p][:] + b[p][:], with m and v the mean and
+ * the (biased) variance of x[p][n, :]. y[p] may be x[p]. */
+typedef struct layernorm_args {
+    float *const *y;
+    const float *const *x;
+    const void *const *w; /* [features] of w_type */
+    const void *const *b; /* [features] of b_type */
+    int32_t groups;
+    dtype w_type, b_type;
+    int64_t rows, features, y_stride, x_stride;
+    float epsilon;
+} layernorm_args;
+
 /* How a linear multiplies: LINEAR_F32 as it is; LINEAR_BF16 rounds x (and weights that are not
  * bf16) to bf16 first. Sums are f32 in both. */
 typedef enum linear_math { LINEAR_F32 = 0, LINEAR_BF16 } linear_math;
@@ -90,13 +104,26 @@ typedef struct linear_args {
     bool accumulate; /* += into y */
 } linear_args;
 
-/* y[p] = x[p] * Phi(x[p]), the exact (erf) GELU. y[p] may be x[p]. */
-typedef struct gelu_args {
+/* silu(x) = x / (1 + exp(-x)); gelu_tanh(x) = x / (1 + exp(-2 sqrt(2/pi) (x + 0.044715 x^3))),
+ * which is 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); gelu(x) = x Phi(x), the exact (erf)
+ * one; relu(x) = max(x, 0). */
+typedef enum activation {
+    ACTIVATION_SILU = 0,
+    ACTIVATION_GELU_TANH,
+    ACTIVATION_GELU,
+    ACTIVATION_RELU
+} activation;
+
+/* y[p] = activation(x[p]) * up[p] (a gated linear unit), or activation(x[p]) where the table up is
+ * NULL. y[p] may be x[p] or up[p]. */
+typedef struct activate_args {
     float *const *y;
     const float *const *x;
+    const float *const *up;
     int32_t groups;
-    int64_t rows, features, y_stride, x_stride;
-} gelu_args;
+    activation activation;
+    int64_t rows, features, y_stride, x_stride, up_stride;
+} activate_args;
 
 /* y[p] = a[p] + b[p]. y[p] may be a[p] or b[p]. */
 typedef struct add_args {
@@ -116,17 +143,15 @@ typedef struct add_difference_args {
     int64_t rows, features, y_stride, a_stride, b_stride;
 } add_difference_args;
 
-/* silu(x) = x / (1 + exp(-x)); gelu_tanh(x) = x / (1 + exp(-2 sqrt(2/pi) (x + 0.044715 x^3))),
- * which is 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))). */
-typedef enum activation { ACTIVATION_SILU = 0, ACTIVATION_GELU_TANH } activation;
-
-/* y = activation(gate) * up (a gated linear unit). y may be gate or up. */
-typedef struct gated_args {
-    float *y;
-    const float *gate, *up;
-    activation activation;
-    int64_t rows, features, y_stride, gate_stride, up_stride;
-} gated_args;
+/* y[p][:] (= or +=) scale * sum_n x[p][n, :]. y[p] must not be x[p]. */
+typedef struct sum_rows_args {
+    float *const *y;
+    const float *const *x;
+    int32_t groups;
+    int64_t rows, features, x_stride;
+    float scale;
+    bool accumulate; /* += into y */
+} sum_rows_args;
 
 /* table[n, 0 .. half-1] = cos(positions[n] * inverse_frequency[i]) * scale, then the sines. */
 typedef struct rope_table_args {
@@ -195,17 +220,31 @@ typedef struct attention_args {
     float scale;
 } attention_args;
 
-/* The end of a C2C projector (SPEC section 3), for heads of the receiver:
- *     y[p][n, g, :] = receiver[p][n, g, :] + s(p, n, g) * x[p][n, g, :]
- * with s = 1 / (1 + exp(-w[p][n, g])), or 1 where the table w or w[p] is NULL; the receiver's term
- * is 0 where its table or pointer is NULL. y[p] may be receiver[p]. A closed gate needs no call. */
+/* Element (n, g, d) of a table of logits stands at n * row + g * head + d * element; a stride of 0
+ * repeats one number. `element` is 0 or 1. */
+typedef struct fuse_strides {
+    int64_t row, head, element;
+} fuse_strides;
+
+/* The end of every projector (SPEC section 3), for heads of the receiver:
+ *     y[p][n, g, d] = a * receiver[p][n, g, d] + open * s * x[p][n, g, d]
+ * with, for this p, n, g, d,
+ *     s    = 1 / (1 + exp(-w / temperature)), or 1 where the table w or w[p] is NULL
+ *     a    = 1 - s with scale_receiver, else 1
+ *     open = 1 where gate > 0, else 0; or 1 where the table gate or gate[p] is NULL
+ * A term is 0 where its table or pointer (receiver, x) is NULL. y[p] may be receiver[p]. */
 typedef struct fuse_mix_args {
     float *const *y;
     const float *const *receiver;
     const float *const *x;
-    const float *const *w; /* [N, kv_heads] */
+    const void *const *w;    /* logits of w_type */
+    const void *const *gate; /* logits of gate_type */
     int32_t groups;
-    int64_t rows, kv_heads, head_dim, y_stride, receiver_stride, x_stride, w_stride;
+    dtype w_type, gate_type;
+    int64_t rows, kv_heads, head_dim, y_stride, receiver_stride, x_stride;
+    fuse_strides w_strides, gate_strides;
+    float temperature;
+    bool scale_receiver;
 } fuse_mix_args;
 
 /* ids[n] = the first index of the largest x[n, :] (a NaN never wins; all NaN gives 0). */

@@ -203,13 +203,14 @@ static void feed_forward(const forward_state *s, float *const *y, const float *c
     const float *const *t = (const float *const *)s->t;
     const float *const *middle = (const float *const *)s->middle;
     linear(s, s->middle, t, slot + 1, false, h, intermediate);
-    op_gelu(call->backend, &(gelu_args){.y = s->middle,
-                                        .x = middle,
-                                        .groups = stack->groups,
-                                        .rows = call->rows,
-                                        .features = intermediate,
-                                        .y_stride = intermediate,
-                                        .x_stride = intermediate});
+    op_activate(call->backend, &(activate_args){.y = s->middle,
+                                                .x = middle,
+                                                .groups = stack->groups,
+                                                .activation = ACTIVATION_GELU,
+                                                .rows = call->rows,
+                                                .features = intermediate,
+                                                .y_stride = intermediate,
+                                                .x_stride = intermediate});
     linear(s, s->t, middle, slot + 2, false, intermediate, h);
     op_add(call->backend, &(add_args){.y = y,
                                       .a = x,
@@ -251,15 +252,17 @@ static void forward(const projector_stack *stack, const projector_call *call) {
                 &(fuse_mix_args){.y = call->out,
                                  .receiver = spec->use_receiver ? call->receiver : NULL,
                                  .x = (const float *const *)s.projected,
-                                 .w = spec->use_scalars ? (const float *const *)s.scalars : NULL,
+                                 .w = spec->use_scalars ? (const void *const *)s.scalars : NULL,
                                  .groups = groups,
+                                 .w_type = DTYPE_F32,
                                  .rows = call->rows,
                                  .kv_heads = spec->receiver_heads,
                                  .head_dim = spec->receiver_dim,
                                  .y_stride = features,
                                  .receiver_stride = features,
                                  .x_stride = features,
-                                 .w_stride = spec->receiver_heads});
+                                 .w_strides = {.row = spec->receiver_heads, .head = 1},
+                                 .temperature = 1});
 }
 
 const projector_kind c2c_projector_kind = {

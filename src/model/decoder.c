@@ -220,15 +220,16 @@ static void feed_forward(const c2c_model *model, decoder_scratch *s, int64_t n, 
     norm(model, s->normed, s->x, w->mlp_norm, n, c->embedding);
     linear(model, s->gate, s->normed, w->gate, w->gate_bias, n, c->embedding, c->feed_forward);
     linear(model, s->up, s->normed, w->up, w->up_bias, n, c->embedding, c->feed_forward);
-    op_gated(model->backend, &(gated_args){.y = s->gate,
-                                           .gate = s->gate,
-                                           .up = s->up,
-                                           .activation = c->activation,
-                                           .rows = n,
-                                           .features = c->feed_forward,
-                                           .y_stride = c->feed_forward,
-                                           .gate_stride = c->feed_forward,
-                                           .up_stride = c->feed_forward});
+    op_activate(model->backend, &(activate_args){.y = &s->gate,
+                                                 .x = (const float *const *)&s->gate,
+                                                 .up = (const float *const *)&s->up,
+                                                 .groups = 1,
+                                                 .activation = c->activation,
+                                                 .rows = n,
+                                                 .features = c->feed_forward,
+                                                 .y_stride = c->feed_forward,
+                                                 .x_stride = c->feed_forward,
+                                                 .up_stride = c->feed_forward});
     linear(model, s->normed, s->gate, w->down, w->down_bias, n, c->feed_forward, c->embedding);
     add_residual(model, s->x, s->normed, w->mlp_out_norm, n);
 }

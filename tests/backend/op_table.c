@@ -49,6 +49,8 @@ op_sizes op_sizes_random(test_random *r) {
         .w_type = random_weight_type(r),
         .b_type = random_weight_type(r),
         .math = (linear_math)PICK(r, LINEAR_F32, LINEAR_BF16),
+        .activation = (activation)PICK(r, ACTIVATION_SILU, ACTIVATION_GELU_TANH, ACTIVATION_GELU,
+                                       ACTIVATION_RELU),
         .accumulate = PICK(r, false, true),
         .in_place = PICK(r, false, true),
         .optional = PICK(r, false, true),
@@ -165,6 +167,29 @@ static void build_rmsnorm(op_case *c, const op_sizes *s, test_random *r) {
         w[p] = add_weights(c, r, s->w_type, s->features);
 }
 
+static void build_layernorm(op_case *c, const op_sizes *s, test_random *r) {
+    int64_t x_stride = s->features + s->padding;
+    int64_t y_stride = s->in_place ? x_stride : s->features + 2 * s->padding;
+    c->args.layernorm = (layernorm_args){.groups = (int32_t)s->groups,
+                                         .w_type = s->w_type,
+                                         .b_type = s->b_type,
+                                         .rows = s->rows,
+                                         .features = s->features,
+                                         .y_stride = y_stride,
+                                         .x_stride = x_stride,
+                                         .epsilon = 1e-5f};
+    const void **x = add_inputs(c, r, offsetof(layernorm_args, x), s, x_stride, s->in_place);
+    for (int64_t i = 0; i < s->rows * x_stride; i++)
+        ((float *)x[0])[i] += 3; /* a mean that is larger than the deviations */
+    add_outputs(c, r, offsetof(layernorm_args, y), s, y_stride, s->in_place ? x : NULL);
+    const void **w = add_table(c, offsetof(layernorm_args, w), s->groups);
+    const void **b = add_table(c, offsetof(layernorm_args, b), s->groups);
+    for (int64_t p = 0; p < s->groups; p++) {
+        w[p] = add_weights(c, r, s->w_type, s->features);
+        b[p] = add_weights(c, r, s->b_type, s->features);
+    }
+}
+
 static void build_linear(op_case *c, const op_sizes *s, test_random *r) {
     int64_t x_stride = s->features + s->padding, w_stride = s->features + 3 * s->padding;
     int64_t y_stride = s->out + 2 * s->padding;
@@ -193,18 +218,24 @@ static void build_linear(op_case *c, const op_sizes *s, test_random *r) {
         b[p] = s->padding && p == 0 ? NULL : add_weights(c, r, s->b_type, s->out);
 }
 
-static void build_gelu(op_case *c, const op_sizes *s, test_random *r) {
-    int64_t x_stride = s->features + s->padding;
-    int64_t y_stride = s->in_place ? x_stride : s->features + 2 * s->padding;
-    c->args.gelu = (gelu_args){.groups = (int32_t)s->groups,
-                               .rows = s->rows,
-                               .features = s->features,
-                               .y_stride = y_stride,
-                               .x_stride = x_stride};
-    const void **x = add_inputs(c, r, offsetof(gelu_args, x), s, x_stride, s->in_place);
+static void build_activate(op_case *c, const op_sizes *s, test_random *r) {
+    int64_t x_stride = s->features + s->padding, up_stride = s->features + 2 * s->padding;
+    int64_t y_stride = s->in_place ? x_stride : s->features;
+    c->args.activate = (activate_args){.groups = (int32_t)s->groups,
+                                       .activation = s->activation,
+                                       .rows = s->rows,
+                                       .features = s->features,
+                                       .y_stride = y_stride,
+                                       .x_stride = x_stride,
+                                       .up_stride = up_stride};
+    const void **x = add_inputs(c, r, offsetof(activate_args, x), s, x_stride, s->in_place);
+    /* both tails of erf, and where e^x overflows */
+    float size = s->activation == ACTIVATION_GELU ? 8 : 100;
     for (int64_t i = 0; i < s->rows * x_stride; i++)
-        ((float *)x[0])[i] *= 8; /* both tails of erf */
-    add_outputs(c, r, offsetof(gelu_args, y), s, y_stride, s->in_place ? x : NULL);
+        ((float *)x[0])[i] *= size;
+    if (s->optional)
+        add_inputs(c, r, offsetof(activate_args, up), s, up_stride, false);
+    add_outputs(c, r, offsetof(activate_args, y), s, y_stride, s->in_place ? x : NULL);
 }
 
 static void build_add(op_case *c, const op_sizes *s, test_random *r) {
@@ -234,24 +265,18 @@ static void build_add_difference(op_case *c, const op_sizes *s, test_random *r) 
     add_outputs(c, r, offsetof(add_difference_args, y), s, s->features, NULL);
 }
 
-static void build_gated(op_case *c, const op_sizes *s, test_random *r) {
-    int64_t gate_stride = s->features + s->padding, up_stride = s->features + 2 * s->padding;
-    float *gate = add_floats(c, r, s->rows, gate_stride, s->in_place);
-    for (int64_t i = 0; i < s->rows * gate_stride; i++)
-        gate[i] *= 100; /* where e^x overflows, too */
-    c->args.gated =
-        (gated_args){.y = s->in_place ? gate : add_floats(c, r, s->rows, s->features, true),
-                     .gate = gate,
-                     .up = add_floats(c, r, s->rows, up_stride, false),
-                     .activation = random_below(r, 2) ? ACTIVATION_SILU : ACTIVATION_GELU_TANH,
-                     .rows = s->rows,
-                     .features = s->features,
-                     .y_stride = s->in_place ? gate_stride : s->features,
-                     .gate_stride = gate_stride,
-                     .up_stride = up_stride};
-    add_pointer(c, offsetof(gated_args, y));
-    add_pointer(c, offsetof(gated_args, gate));
-    add_pointer(c, offsetof(gated_args, up));
+static void build_sum_rows(op_case *c, const op_sizes *s, test_random *r) {
+    int64_t x_stride = s->features + s->padding;
+    c->args.sum_rows = (sum_rows_args){.groups = (int32_t)s->groups,
+                                       .rows = s->rows,
+                                       .features = s->features,
+                                       .x_stride = x_stride,
+                                       .scale = 1 / (float)s->rows,
+                                       .accumulate = s->accumulate};
+    add_inputs(c, r, offsetof(sum_rows_args, x), s, x_stride, false);
+    const void **y = add_table(c, offsetof(sum_rows_args, y), s->groups);
+    for (int64_t p = 0; p < s->groups; p++)
+        y[p] = add_floats(c, r, 1, s->features + s->padding, true);
 }
 
 static void build_rope_table(op_case *c, const op_sizes *s, test_random *r) {
@@ -405,34 +430,57 @@ static void build_attention(op_case *c, const op_sizes *s, test_random *r) {
     add_pointer(c, offsetof(attention_args, positions));
 }
 
+/* Logits of one of five forms: one number; one per row, per head, per row and head; all. */
+static fuse_strides logit_strides(const op_sizes *s, int64_t form) {
+    int64_t heads = s->kv_heads, width = heads * s->head_dim;
+    const fuse_strides forms[] = {
+        {0, 0, 0}, {1, 0, 0}, {0, 1, 0}, {heads + s->padding, 1, 0}, {width, s->head_dim, 1}};
+    return forms[form % 5];
+}
+
+/* A table of logits, NULL in one place when padding is odd. */
+static void add_logits(op_case *c, test_random *r, size_t offset, const op_sizes *s, dtype type,
+                       int64_t absent) {
+    const void **table = add_table(c, offset, s->groups);
+    int64_t count = s->rows * (s->kv_heads * s->head_dim + s->padding);
+    for (int64_t p = 0; p < s->groups; p++)
+        table[p] = s->padding % 2 && p == absent ? NULL : add_weights(c, r, type, count);
+}
+
 static void build_fuse_mix(op_case *c, const op_sizes *s, test_random *r) {
     int64_t width = s->kv_heads * s->head_dim;
     int64_t r_stride = width + s->padding, x_stride = width + 2 * s->padding;
     bool in_place = s->in_place && s->optional && !s->padding;
     int64_t y_stride = in_place ? r_stride : width + 3 * s->padding;
     c->args.fuse_mix = (fuse_mix_args){.groups = (int32_t)s->groups,
+                                       .w_type = s->w_type,
+                                       .gate_type = s->b_type,
                                        .rows = s->rows,
                                        .kv_heads = s->kv_heads,
                                        .head_dim = s->head_dim,
                                        .y_stride = y_stride,
                                        .receiver_stride = r_stride,
                                        .x_stride = x_stride,
-                                       .w_stride = s->kv_heads + s->padding};
-    add_inputs(c, r, offsetof(fuse_mix_args, x), s, x_stride, false);
+                                       .w_strides = logit_strides(s, s->out + 3),
+                                       .gate_strides = logit_strides(s, s->out + s->keys),
+                                       /* the small one where e^x overflows */
+                                       .temperature = s->accumulate ? 0.01f : 0.7f,
+                                       .scale_receiver = s->math == LINEAR_BF16};
     const void **receiver = NULL;
     if (s->optional || s->accumulate) {
         receiver = add_inputs(c, r, offsetof(fuse_mix_args, receiver), s, r_stride, in_place);
         if (s->padding)
             receiver[0] = NULL;
     }
-    if (s->optional || !s->accumulate) {
-        const void **w =
-            add_inputs(c, r, offsetof(fuse_mix_args, w), s, s->kv_heads + s->padding, false);
-        for (int64_t i = 0; i < s->rows * (s->kv_heads + s->padding); i++)
-            ((float *)w[0])[i] *= 100;
+    if (s->optional || s->in_place) {
+        const void **x = add_inputs(c, r, offsetof(fuse_mix_args, x), s, x_stride, false);
         if (s->padding > 1)
-            w[s->groups - 1] = NULL;
+            x[0] = NULL;
     }
+    if (s->optional || !s->accumulate)
+        add_logits(c, r, offsetof(fuse_mix_args, w), s, s->w_type, 0);
+    if (s->activation != ACTIVATION_SILU)
+        add_logits(c, r, offsetof(fuse_mix_args, gate), s, s->b_type, s->groups - 1);
     add_outputs(c, r, offsetof(fuse_mix_args, y), s, y_stride, in_place ? receiver : NULL);
 }
 
@@ -553,10 +601,14 @@ const op_row op_rows[OP_COUNT] = {
     [OP_rmsnorm] = {OP_rmsnorm, 1e-6f, "f32 sum of squares in many lanes", build_rmsnorm},
     [OP_linear] = {OP_linear, 2e-5f, "f32 sums of at most 1030 products below 1, 258 in a lane",
                    build_linear},
-    [OP_gelu] = {OP_gelu, 1e-6f, "f32 erf, a few roundings", build_gelu},
+    [OP_layernorm] = {OP_layernorm, 3e-6f,
+                      "f32 sums in many lanes; the mean's rounding, against small deviations",
+                      build_layernorm},
+    [OP_activate] = {OP_activate, 1e-6f, "f32 e^x or erf, a few roundings", build_activate},
     [OP_add] = {OP_add, 0, "one sum", build_add},
     [OP_add_difference] = {OP_add_difference, 0, "a difference and a sum", build_add_difference},
-    [OP_gated] = {OP_gated, 1e-6f, "f32 e^x, a few roundings", build_gated},
+    [OP_sum_rows] = {OP_sum_rows, 2e-6f, "an f32 sum of at most 19 numbers below 1",
+                     build_sum_rows},
     [OP_rope_table] = {OP_rope_table, 1e-6f, "cosf and sinf of the same f32 angle",
                        build_rope_table},
     [OP_rope] = {OP_rope, 1e-6f, "two products and a sum in f32", build_rope},

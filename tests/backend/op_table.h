@@ -24,6 +24,7 @@ typedef struct op_sizes {
     int64_t padding;                 /* by which strides are longer than rows */
     dtype w_type, b_type;
     linear_math math;
+    activation activation;
     bool accumulate, in_place;
     bool optional; /* the tables that may be NULL are there (with a NULL inside, when padding) */
 } op_sizes;

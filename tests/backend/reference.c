@@ -51,13 +51,21 @@ static void reference_linear(const linear_args *a) {
             }
 }
 
-static void reference_gelu(const gelu_args *a) {
+static void reference_layernorm(const layernorm_args *a) {
     for (int64_t p = 0; p < a->groups; p++)
-        for (int64_t n = 0; n < a->rows; n++)
-            for (int64_t i = 0; i < a->features; i++) {
-                double x = a->x[p][n * a->x_stride + i];
-                a->y[p][n * a->y_stride + i] = (float)(x * 0.5 * (1 + erf(x / sqrt(2))));
-            }
+        for (int64_t n = 0; n < a->rows; n++) {
+            const float *x = a->x[p] + n * a->x_stride;
+            double sum = 0, squares = 0, count = (double)a->features;
+            for (int64_t i = 0; i < a->features; i++)
+                sum += x[i];
+            for (int64_t i = 0; i < a->features; i++)
+                squares += (x[i] - sum / count) * (x[i] - sum / count);
+            double mean = sum / count, root = sqrt(squares / count + a->epsilon);
+            for (int64_t i = 0; i < a->features; i++)
+                a->y[p][n * a->y_stride + i] =
+                    (float)((x[i] - mean) / root * weight(a->w_type, a->w[p], i) +
+                            weight(a->b_type, a->b[p], i));
+        }
 }
 
 static void reference_add(const add_args *op) {
@@ -77,16 +85,32 @@ static void reference_add_difference(const add_difference_args *op) {
 }
 
 static double reference_activation(activation kind, double x) {
-    if (kind == ACTIVATION_SILU)
-        return x / (1 + exp(-x));
-    return 0.5 * x * (1 + tanh(sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+    switch (kind) {
+    case ACTIVATION_SILU: return x / (1 + exp(-x));
+    case ACTIVATION_GELU: return 0.5 * x * (1 + erf(x / sqrt(2)));
+    case ACTIVATION_RELU: return x > 0 ? x : 0;
+    default:
+        return 0.5 * x * (1 + tanh(sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+    }
 }
 
-static void reference_gated(const gated_args *a) {
-    for (int64_t n = 0; n < a->rows; n++)
+static void reference_activate(const activate_args *a) {
+    for (int64_t p = 0; p < a->groups; p++)
+        for (int64_t n = 0; n < a->rows; n++)
+            for (int64_t i = 0; i < a->features; i++) {
+                double x = a->x[p][n * a->x_stride + i];
+                double up = a->up ? a->up[p][n * a->up_stride + i] : 1;
+                a->y[p][n * a->y_stride + i] = (float)(reference_activation(a->activation, x) * up);
+            }
+}
+
+static void reference_sum_rows(const sum_rows_args *a) {
+    for (int64_t p = 0; p < a->groups; p++)
         for (int64_t i = 0; i < a->features; i++) {
-            double gate = a->gate[n * a->gate_stride + i], up = a->up[n * a->up_stride + i];
-            a->y[n * a->y_stride + i] = (float)(reference_activation(a->activation, gate) * up);
+            double sum = 0;
+            for (int64_t n = 0; n < a->rows; n++)
+                sum += a->x[p][n * a->x_stride + i];
+            a->y[p][i] = (float)((a->accumulate ? a->y[p][i] : 0) + sum * a->scale);
         }
 }
 
@@ -171,21 +195,31 @@ static void reference_attention(const attention_args *a) {
                 attend(a, b, n, h);
 }
 
+static double logit(dtype type, const void *data, const fuse_strides *strides, int64_t n, int64_t g,
+                    int64_t d) {
+    return weight(type, data, n * strides->row + g * strides->head + d * strides->element);
+}
+
+static float mixed(const fuse_mix_args *a, int64_t p, int64_t n, int64_t g, int64_t d) {
+    int64_t at = g * a->head_dim + d;
+    double s = 1, open = 1, sum = 0;
+    if (a->w && a->w[p])
+        s = 1 / (1 + exp(-logit(a->w_type, a->w[p], &a->w_strides, n, g, d) / a->temperature));
+    if (a->gate && a->gate[p])
+        open = logit(a->gate_type, a->gate[p], &a->gate_strides, n, g, d) > 0;
+    if (a->receiver && a->receiver[p])
+        sum += (a->scale_receiver ? 1 - s : 1) * a->receiver[p][n * a->receiver_stride + at];
+    if (a->x && a->x[p])
+        sum += open * s * a->x[p][n * a->x_stride + at];
+    return (float)sum;
+}
+
 static void reference_fuse_mix(const fuse_mix_args *a) {
     for (int64_t p = 0; p < a->groups; p++)
         for (int64_t n = 0; n < a->rows; n++)
-            for (int64_t g = 0; g < a->kv_heads; g++) {
-                double s = 1;
-                if (a->w && a->w[p])
-                    s = 1 / (1 + exp(-(double)a->w[p][n * a->w_stride + g]));
-                for (int64_t d = g * a->head_dim; d < (g + 1) * a->head_dim; d++) {
-                    double receiver = 0;
-                    if (a->receiver && a->receiver[p])
-                        receiver = a->receiver[p][n * a->receiver_stride + d];
-                    a->y[p][n * a->y_stride + d] =
-                        (float)(receiver + s * a->x[p][n * a->x_stride + d]);
-                }
-            }
+            for (int64_t g = 0; g < a->kv_heads; g++)
+                for (int64_t d = 0; d < a->head_dim; d++)
+                    a->y[p][n * a->y_stride + g * a->head_dim + d] = mixed(a, p, n, g, d);
 }
 
 static void reference_argmax(const argmax_args *a) {

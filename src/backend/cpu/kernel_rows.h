@@ -51,15 +51,33 @@ static void kernel_rmsnorm(const void *args, int64_t group, int64_t begin, int64
     }
 }
 
-static void kernel_gelu(const void *args, int64_t group, int64_t begin, int64_t end) {
-    const gelu_args *a = args;
+/* The sum of x - shift, or of its squares, in 4 * LANES partial sums like mean_square's. */
+KERNEL_INLINE float sum_shifted(const float *x, int64_t features, float shift, bool squares) {
+    vec sum[4] = {{0}};
+    for (int64_t i = 0, j = 0; i < features; i += LANES, j = (j + 1) % 4) {
+        int64_t left = features - i;
+        /* The lanes behind the end must stay zero: shift is loaded as x is. */
+        vec v = left >= LANES ? vec_load(x + i) - shift
+                              : vec_load_part(x + i, left) - vec_set_part(shift, left);
+        sum[j] = squares ? vec_fma(v, v, sum[j]) : sum[j] + v;
+    }
+    return vec_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
+
+static void kernel_layernorm(const void *args, int64_t group, int64_t begin, int64_t end) {
+    const layernorm_args *a = args;
+    const char *w = a->w[group], *b = a->b[group];
     for (int64_t n = begin; n < end; n++) {
         const float *x = a->x[group] + n * a->x_stride;
         float *y = a->y[group] + n * a->y_stride;
+        float mean = sum_shifted(x, a->features, 0, false) / (float)a->features;
+        float variance = sum_shifted(x, a->features, mean, true) / (float)a->features;
+        float factor = 1.0f / sqrtf(variance + a->epsilon);
         for (int64_t i = 0; i < a->features; i += LANES) {
-            vec v = vec_load_some(x + i, a->features - i);
-            v = 0.5f * v * (1.0f + vec_erf(v * 0x1.6a09e6p-1f)); /* x / sqrt 2 */
-            vec_store_some(y + i, v, a->features - i);
+            int64_t left = a->features - i;
+            vec v = (vec_load_some(x + i, left) - mean) * factor;
+            v = v * vec_load_weight(a->w_type, w, i, left);
+            vec_store_some(y + i, v + vec_load_weight(a->b_type, b, i, left), left);
         }
     }
 }
@@ -89,33 +107,55 @@ static void kernel_add_difference(const void *args, int64_t group, int64_t begin
     }
 }
 
-/* Both activations are x / (1 + e^-t) with another t. */
+/* Two of the activations are x / (1 + e^-t) with another t. */
 KERNEL_INLINE vec vec_activation(activation kind, vec x) {
     vec t = x;
+    if (kind == ACTIVATION_GELU)
+        return 0.5f * x * (1.0f + vec_erf(x * 0x1.6a09e6p-1f)); /* x / sqrt 2 */
+    if (kind == ACTIVATION_RELU)
+        return vec_max(vec_set(0.0f), x); /* a NaN stays a NaN */
     if (kind == ACTIVATION_GELU_TANH)
         t = (x + 0.044715f * x * x * x) * 1.5957691216057308f; /* 2 sqrt(2/pi) */
     return x / (1.0f + vec_exp(-t));
 }
 
-KERNEL_INLINE void gated_row(activation kind, float *y, const float *gate, const float *up,
-                             int64_t features) {
+/* Inlined with constants: a loop of its own for each activation, with and without up. */
+KERNEL_INLINE void activate_row(activation kind, float *y, const float *x, const float *up,
+                                int64_t features) {
     for (int64_t i = 0; i < features; i += LANES) {
         int64_t left = features - i;
-        vec g = vec_activation(kind, vec_load_some(gate + i, left));
-        vec_store_some(y + i, g * vec_load_some(up + i, left), left);
+        vec v = vec_activation(kind, vec_load_some(x + i, left));
+        vec_store_some(y + i, up ? v * vec_load_some(up + i, left) : v, left);
     }
 }
 
-static void kernel_gated(const void *args, int64_t group, int64_t begin, int64_t end) {
-    (void)group;
-    const gated_args *a = args;
+static void kernel_activate(const void *args, int64_t group, int64_t begin, int64_t end) {
+    const activate_args *a = args;
     for (int64_t n = begin; n < end; n++) {
-        const float *gate = a->gate + n * a->gate_stride, *up = a->up + n * a->up_stride;
-        float *y = a->y + n * a->y_stride;
-        if (a->activation == ACTIVATION_SILU) /* a loop of its own for each */
-            gated_row(ACTIVATION_SILU, y, gate, up, a->features);
-        else
-            gated_row(ACTIVATION_GELU_TANH, y, gate, up, a->features);
+        const float *x = a->x[group] + n * a->x_stride;
+        const float *up = a->up ? a->up[group] + n * a->up_stride : NULL;
+        float *y = a->y[group] + n * a->y_stride;
+        switch (a->activation) {
+        case ACTIVATION_SILU: activate_row(ACTIVATION_SILU, y, x, up, a->features); break;
+        case ACTIVATION_GELU_TANH: activate_row(ACTIVATION_GELU_TANH, y, x, up, a->features); break;
+        case ACTIVATION_GELU: activate_row(ACTIVATION_GELU, y, x, up, a->features); break;
+        case ACTIVATION_RELU: activate_row(ACTIVATION_RELU, y, x, up, a->features); break;
+        }
+    }
+}
+
+/* begin .. end-1 are features here. Each is summed by itself, one row after the other. */
+static void kernel_sum_rows(const void *args, int64_t group, int64_t begin, int64_t end) {
+    const sum_rows_args *a = args;
+    for (int64_t i = begin; i < end; i += LANES) {
+        int64_t left = end - i;
+        const float *x = a->x[group] + i;
+        float *y = a->y[group] + i;
+        vec sum = {0};
+        for (int64_t n = 0; n < a->rows; n++)
+            sum += vec_load_some(x + n * a->x_stride, left);
+        sum *= a->scale;
+        vec_store_some(y, a->accumulate ? vec_load_some(y, left) + sum : sum, left);
     }
 }
 
@@ -176,20 +216,58 @@ static void kernel_copy_rows(const void *args, int64_t group, int64_t begin, int
                (size_t)a->features * sizeof(float));
 }
 
+/* Logits d .. d+left-1 of row n and head g; those of one number for all d, in every lane. */
+KERNEL_INLINE vec load_logits(dtype type, const char *logits, const fuse_strides *strides,
+                              int64_t n, int64_t g, int64_t d, int64_t left) {
+    int64_t at = n * strides->row + g * strides->head;
+    if (strides->element)
+        return vec_load_weight(type, logits, at + d, left);
+    return vec_set(vec_load_weight(type, logits, at, 1)[0]);
+}
+
+/* What is multiplied with x, and with the receiver. */
+typedef struct mix_factors {
+    vec x, receiver;
+} mix_factors;
+
+KERNEL_INLINE mix_factors load_factors(const fuse_mix_args *a, int64_t group, int64_t n, int64_t g,
+                                       int64_t d) {
+    const char *w = a->w ? a->w[group] : NULL, *gate = a->gate ? a->gate[group] : NULL;
+    int64_t left = a->head_dim - d;
+    mix_factors f = {vec_set(1.0f), vec_set(1.0f)};
+    if (w)
+        f.x = vec_sigmoid(load_logits(a->w_type, w, &a->w_strides, n, g, d, left) / a->temperature);
+    if (a->scale_receiver)
+        f.receiver = 1.0f - f.x;
+    if (gate) {
+        vec_ints open = load_logits(a->gate_type, gate, &a->gate_strides, n, g, d, left) > 0.0f;
+        f.x *= vec_select(open, vec_set(1.0f), vec_set(0.0f));
+    }
+    return f;
+}
+
 static void kernel_fuse_mix(const void *args, int64_t group, int64_t begin, int64_t end) {
     const fuse_mix_args *a = args;
     const float *receiver = a->receiver ? a->receiver[group] : NULL;
-    const float *w = a->w ? a->w[group] : NULL;
+    const float *projected = a->x ? a->x[group] : NULL;
+    bool by_element = a->w_strides.element || a->gate_strides.element;
     for (int64_t n = begin; n < end; n++)
         for (int64_t g = 0; g < a->kv_heads; g++) {
-            const float *x = a->x[group] + n * a->x_stride + g * a->head_dim;
-            const float *r = receiver ? receiver + n * a->receiver_stride + g * a->head_dim : NULL;
-            float *y = a->y[group] + n * a->y_stride + g * a->head_dim;
-            vec s = w ? vec_sigmoid(vec_set(w[n * a->w_stride + g])) : vec_set(1.0f);
+            int64_t skip = g * a->head_dim;
+            const float *x = projected ? projected + n * a->x_stride + skip : NULL;
+            const float *r = receiver ? receiver + n * a->receiver_stride + skip : NULL;
+            float *y = a->y[group] + n * a->y_stride + skip;
+            mix_factors f = load_factors(a, group, n, g, 0);
             for (int64_t i = 0; i < a->head_dim; i += LANES) {
                 int64_t left = a->head_dim - i;
-                vec v = s * vec_load_some(x + i, left);
-                vec_store_some(y + i, r ? vec_load_some(r + i, left) + v : v, left);
+                if (by_element && i)
+                    f = load_factors(a, group, n, g, i);
+                vec v = {0};
+                if (x)
+                    v = f.x * vec_load_some(x + i, left);
+                if (r)
+                    v += f.receiver * vec_load_some(r + i, left);
+                vec_store_some(y + i, v, left);
             }
         }
 }
@@ -220,9 +298,10 @@ static void kernel_argmax(const void *args, int64_t group, int64_t begin, int64_
 
 #define ROW_KERNELS                                                                                \
     {                                                                                              \
-        [OP_embed] = kernel_embed, [OP_rmsnorm] = kernel_rmsnorm, [OP_gelu] = kernel_gelu,         \
-        [OP_add] = kernel_add, [OP_add_difference] = kernel_add_difference,                        \
-        [OP_gated] = kernel_gated, [OP_rope_table] = kernel_rope_table, [OP_rope] = kernel_rope,   \
+        [OP_embed] = kernel_embed, [OP_rmsnorm] = kernel_rmsnorm,                                  \
+        [OP_layernorm] = kernel_layernorm, [OP_activate] = kernel_activate, [OP_add] = kernel_add, \
+        [OP_add_difference] = kernel_add_difference, [OP_sum_rows] = kernel_sum_rows,              \
+        [OP_rope_table] = kernel_rope_table, [OP_rope] = kernel_rope,                              \
         [OP_scatter_rows] = kernel_scatter_rows, [OP_gather_rows] = kernel_gather_rows,            \
         [OP_copy_rows] = kernel_copy_rows, [OP_fuse_mix] = kernel_fuse_mix,                        \
         [OP_argmax] = kernel_argmax,                                                               \

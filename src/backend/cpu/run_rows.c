@@ -15,12 +15,16 @@ static row_grid grid_of(op_kind kind, const void *args) {
     switch (kind) {
     case OP_embed: return (row_grid){1, A(embed)->rows, A(embed)->features};
     case OP_rmsnorm: return (row_grid){A(rmsnorm)->groups, A(rmsnorm)->rows, A(rmsnorm)->features};
-    case OP_gelu: return (row_grid){A(gelu)->groups, A(gelu)->rows, A(gelu)->features * 3};
+    case OP_layernorm:
+        return (row_grid){A(layernorm)->groups, A(layernorm)->rows, A(layernorm)->features * 2};
+    case OP_activate:
+        return (row_grid){A(activate)->groups, A(activate)->rows, A(activate)->features * 3};
     case OP_add: return (row_grid){A(add)->groups, A(add)->rows, A(add)->features};
     case OP_add_difference:
         return (row_grid){A(add_difference)->groups, A(add_difference)->rows,
                           A(add_difference)->features};
-    case OP_gated: return (row_grid){1, A(gated)->rows, A(gated)->features * 2};
+    case OP_sum_rows: /* its rows are the features: each is a sum of its own */
+        return (row_grid){A(sum_rows)->groups, A(sum_rows)->features, A(sum_rows)->rows};
     case OP_rope_table: return (row_grid){1, A(rope_table)->rows, A(rope_table)->half * 50};
     case OP_rope: return (row_grid){1, A(rope)->rows, A(rope)->heads * A(rope)->head_dim};
     case OP_scatter_rows: return (row_grid){1, A(scatter_rows)->rows, A(scatter_rows)->features};

@@ -55,6 +55,14 @@ KERNEL_INLINE vec vec_load_part(const void *p, int64_t n) {
 #endif
 }
 
+/* x in the first n < LANES lanes; the others are zero. */
+KERNEL_INLINE vec vec_set_part(float x, int64_t n) {
+    float t[LANES] = {0};
+    for (int64_t i = 0; i < n; i++)
+        t[i] = x;
+    return vec_load(t);
+}
+
 KERNEL_INLINE void vec_store_part(void *p, vec v, int64_t n) {
 #if LANES == 16
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
