@@ -3,15 +3,6 @@
 
 #include <stdio.h>
 
-static bool specs_equal(const projector_spec *a, const projector_spec *b) {
-    return a->kind == b->kind && a->sharer_heads == b->sharer_heads &&
-           a->sharer_dim == b->sharer_dim && a->receiver_heads == b->receiver_heads &&
-           a->receiver_dim == b->receiver_dim && a->hidden == b->hidden &&
-           a->intermediate == b->intermediate && a->num_layers == b->num_layers &&
-           a->use_scalars == b->use_scalars && a->use_gates == b->use_gates &&
-           a->use_receiver == b->use_receiver;
-}
-
 /* One entry for each kind and size of projector; mostly there is one. */
 static void report_projectors(report *r, const c2c_fuser *fuser) {
     json_out_open(&r->json, "projectors", '[');
@@ -20,7 +11,7 @@ static void report_projectors(report *r, const c2c_fuser *fuser) {
         bool first = true;
         int64_t count = 0;
         for (int j = 0; j < fuser->projector_count; j++) {
-            bool equal = specs_equal(spec, &fuser->projectors[j].spec);
+            bool equal = projector_specs_equal(spec, &fuser->projectors[j].spec);
             first = first && !(equal && j < i);
             count += equal;
         }

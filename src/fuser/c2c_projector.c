@@ -90,6 +90,7 @@ static void block_slots(projector_slots *slots, const char *name, int block, int
 
 static void list_slots(const projector_spec *spec, projector_slots *slots) {
     int64_t h = spec->hidden, features = receiver_features(spec);
+    slots->gate_temperature = spec->use_gates;
     projector_slot_add(slots, h, sharer_features(spec) + receiver_inputs(spec), "in.weight");
     projector_slot_add(slots, h, 0, "in.bias");
     block_slots(slots, "mlp1", 0, h, spec->intermediate);

@@ -1,11 +1,21 @@
-/* fuse.c - fuses rows of a section: all projectors of a fuser over blocks of cache rows. */
+/* fuse.c - fuses rows of a section: all projectors of a fuser over blocks of cache rows. Projectors
+ * that need the mean of a whole section first walk over it once more (the survey), so that scratch
+ * does not grow with the section. */
 #include "fuser/fuser.h"
 
 #include <stdlib.h>
 
-/* Floats that one grouped call of the largest stack needs, and its number of networks. */
-static bool largest_stack(const c2c_fuser *fuser, size_t *floats, size_t *groups) {
+static int64_t summary_floats(const projector_stack *stack) {
+    const projector_kind *kind = stack->spec.kind;
+    return kind->summary ? stack->groups * kind->summary(&stack->spec) : 0;
+}
+
+/* Floats that one grouped call of the largest stack needs, and its number of networks; and the
+ * floats of all summaries. */
+static bool count_floats(const c2c_fuser *fuser, size_t *floats, size_t *groups,
+                         size_t *summaries) {
     *floats = *groups = 1;
+    *summaries = 0;
     for (int i = 0; i < fuser->stack_count; i++) {
         const projector_stack *stack = &fuser->stacks[i];
         size_t needed;
@@ -15,6 +25,7 @@ static bool largest_stack(const c2c_fuser *fuser, size_t *floats, size_t *groups
             return false;
         *floats = needed > *floats ? needed : *floats;
         *groups = (size_t)stack->groups > *groups ? (size_t)stack->groups : *groups;
+        *summaries += (size_t)summary_floats(stack);
     }
     return true;
 }
@@ -22,8 +33,8 @@ static bool largest_stack(const c2c_fuser *fuser, size_t *floats, size_t *groups
 c2c_status fuse_scratch_init(fuse_scratch *scratch, const c2c_fuser *fuser, bool accumulate,
                              c2c_error *error) {
     *scratch = (fuse_scratch){.backend = fuser->backend};
-    size_t floats, groups;
-    if (!largest_stack(fuser, &floats, &groups))
+    size_t floats, groups, summaries;
+    if (!count_floats(fuser, &floats, &groups, &summaries))
         return error_memory(error, SIZE_MAX, "a fuser's scratch");
     size_t table_bytes = (PROJECTOR_TABLES + 4) * groups * sizeof *scratch->tables;
     const model_config *receiver = &fuser->receiver->config;
@@ -42,6 +53,11 @@ c2c_status fuse_scratch_init(fuse_scratch *scratch, const c2c_fuser *fuser, bool
                                 error)))
         goto failed;
     scratch->zeros = memory;
+    if (summaries > 0) {
+        if ((status = backend_alloc(fuser->backend, &memory, summaries * sizeof(float), error)))
+            goto failed;
+        scratch->summaries = memory;
+    }
     if (!accumulate)
         return status;
     status = backend_alloc(fuser->backend, &memory,
@@ -58,6 +74,7 @@ failed:
 void fuse_scratch_deinit(fuse_scratch *scratch) {
     if (scratch->backend) {
         backend_release(scratch->backend, scratch->memory);
+        backend_release(scratch->backend, scratch->summaries);
         backend_release(scratch->backend, scratch->results);
         backend_release(scratch->backend, scratch->zeros);
     }
@@ -130,36 +147,67 @@ static void write_zeros(const projector_stack *stack, const projector_call *call
                                                   .x_stride = features});
 }
 
-static void run_block(const c2c_fuser *fuser, const projector_stack *stack, fuse_scratch *scratch,
-                      const fuse_rows *rows, int64_t done, bool accumulate) {
-    int64_t count = min_i64(FUSE_BLOCK_ROWS, rows->count - done);
-    fuse_tables t = fill_tables(stack, scratch, rows, done);
-    const projector_call call = {
+/* The block of rows that starts at `done`. */
+static projector_call block_call(const c2c_fuser *fuser, const fuse_scratch *scratch,
+                                 const fuse_rows *rows, const fuse_tables *t, int64_t done) {
+    return (projector_call){
         .backend = fuser->backend,
         .math = fuser->receiver->math,
-        .rows = count,
-        .sharer = t.sharer,
-        .receiver = t.receiver,
-        .out = accumulate ? t.results : t.out,
+        .rows = min_i64(FUSE_BLOCK_ROWS, rows->count - done),
+        .first = rows->first + done,
+        .section = rows->section,
+        .sharer = t->sharer,
+        .receiver = t->receiver,
+        .out = t->out,
         .scratch = scratch->memory,
-        .tables = t.rest,
+        .tables = t->rest,
     };
-    if (stack->closed)
+}
+
+static void run_block(const c2c_fuser *fuser, const projector_stack *stack, fuse_scratch *scratch,
+                      float *summary, const fuse_rows *rows, int64_t done, bool accumulate) {
+    fuse_tables t = fill_tables(stack, scratch, rows, done);
+    projector_call call = block_call(fuser, scratch, rows, &t, done);
+    call.summary = summary;
+    if (accumulate)
+        call.out = t.results;
+    if (stack->closed && !stack->spec.use_receiver)
         write_zeros(stack, &call, scratch->zeros, rows->out->features);
     else
         stack->spec.kind->forward(stack, &call);
     if (accumulate)
-        add_difference(stack, &t, fuser->backend, count, rows->out->features);
+        add_difference(stack, &t, fuser->backend, call.rows, rows->out->features);
 }
 
 static void run_all(const c2c_fuser *fuser, fuse_scratch *scratch, const fuse_rows *rows,
                     bool accumulate) {
-    for (int i = 0; i < fuser->stack_count; i++)
+    float *summary = scratch->summaries;
+    for (int i = 0; i < fuser->stack_count; i++) {
+        const projector_stack *stack = &fuser->stacks[i];
         for (int64_t done = 0; done < rows->count; done += FUSE_BLOCK_ROWS)
-            run_block(fuser, &fuser->stacks[i], scratch, rows, done, accumulate);
+            run_block(fuser, stack, scratch, summary, rows, done, accumulate);
+        summary += summary_floats(stack);
+    }
+}
+
+void fuser_survey(const c2c_fuser *fuser, fuse_scratch *scratch, const fuse_rows *rows) {
+    C2C_ASSERT(rows->first == 0 && rows->count == rows->section);
+    float *summary = scratch->summaries;
+    for (int i = 0; i < fuser->stack_count; i++) {
+        const projector_stack *stack = &fuser->stacks[i];
+        int64_t floats = summary_floats(stack);
+        for (int64_t done = 0; done < rows->count && floats > 0; done += FUSE_BLOCK_ROWS) {
+            fuse_tables t = fill_tables(stack, scratch, rows, done);
+            projector_call call = block_call(fuser, scratch, rows, &t, done);
+            call.summary = summary;
+            stack->spec.kind->survey(stack, &call);
+        }
+        summary += floats;
+    }
 }
 
 void fuser_apply(const c2c_fuser *fuser, fuse_scratch *scratch, const fuse_rows *rows) {
+    fuser_survey(fuser, scratch, rows);
     run_all(fuser, scratch, rows, false);
 }
 

@@ -154,6 +154,10 @@ static c2c_status check_models(c2c_fuser *fuser, c2c_error *error) {
             return status;
         if (link->sharer_layer >= fuser->sharer_layers)
             fuser->sharer_layers = link->sharer_layer + 1;
+        fuser->by_section = fuser->by_section || spec->by_section;
+        if (spec->longest_section &&
+            (!fuser->longest_section || spec->longest_section < fuser->longest_section))
+            fuser->longest_section = spec->longest_section;
     }
     return C2C_STATUS_OK;
 }
@@ -161,12 +165,8 @@ static c2c_status check_models(c2c_fuser *fuser, c2c_error *error) {
 /* Tells the backend the longest rows that the projectors' products see. */
 static c2c_status reserve_rows(const c2c_fuser *fuser, c2c_error *error) {
     int64_t longest = 0;
-    for (int i = 0; i < fuser->stack_count; i++) {
-        const projector_spec *spec = &fuser->stacks[i].spec;
-        longest = max_i64(longest, max_i64(spec->hidden, spec->intermediate));
-        longest = max_i64(longest, (int64_t)spec->receiver_heads * spec->receiver_dim);
-        longest = max_i64(longest, (int64_t)spec->sharer_heads * spec->sharer_dim);
-    }
+    for (int i = 0; i < fuser->projector_count; i++)
+        longest = max_i64(longest, fuser->projectors[i].longest_row);
     return longest ? backend_reserve(fuser->backend, (size_t)longest, error) : C2C_STATUS_OK;
 }
 

@@ -11,6 +11,24 @@ typedef enum branch { BRANCH_KEY = 0, BRANCH_VALUE, BRANCH_COUNT } branch;
 
 typedef struct projector_kind projector_kind;
 
+/* AllInOneProjector: where gates or weights come from. All members of both structs are of 4 bytes,
+ * so that options can be compared as bytes. */
+typedef struct all_in_one_logits {
+    int32_t granularity; /* of all_in_one.h */
+    int32_t generated;   /* by an MLP that reads features; else they are parameters */
+    int32_t features;    /* bit set of features; 0 when they are parameters */
+} all_in_one_logits;
+
+typedef struct all_in_one_options {
+    int32_t activation;
+    int32_t layer_norm, swiglu, concat;
+    int32_t residual; /* asked for, and both caches have rows of one length */
+    int32_t dropout;  /* has modules, which are counted in the names of tensors */
+    int32_t weight_hidden, max_length;
+    all_in_one_logits gate, weight;
+    float scalar_temperature;
+} all_in_one_options;
+
 /* Sizes of one projector: those of the two caches, and its own from init_args. Projectors of equal
  * specs and dtypes run as one grouped call. */
 typedef struct projector_spec {
@@ -19,30 +37,43 @@ typedef struct projector_spec {
     int receiver_heads, receiver_dim;
     int64_t hidden, intermediate;
     int num_layers;
-    bool use_scalars;  /* a weight per kv head and token */
-    bool use_gates;    /* each branch has a scalar "<branch>_gate_logit" */
-    bool use_receiver; /* reads the receiver's rows and adds to them; else replaces them */
+    bool use_scalars;        /* a weight per kv head and token */
+    bool use_gates;          /* each branch has a gate of one number: "<branch>_gate_logit" */
+    bool shared_gate;        /* or both have the same one, "gate_logit" */
+    bool use_receiver;       /* adds to the receiver's rows; else replaces them */
+    bool scale_receiver;     /* adds to (1 - w) times the receiver's rows */
+    bool by_section;         /* what a row becomes depends on the section and its place in it */
+    int64_t longest_section; /* rows that a section may have; 0: any number */
+    all_in_one_options all_in_one;
 } projector_spec;
+
+/* Whether two projectors differ in their weights alone. */
+bool projector_specs_equal(const projector_spec *a, const projector_spec *b);
 
 #define PROJECTOR_MAX_SLOTS 128
 
-/* One tensor that each branch of a projector has; in the file it is "key_NAME" and "value_NAME". */
+/* One tensor of a projector. Each branch has its own, "key_NAME" and "value_NAME" in the file; or
+ * they share one, which is NAME there. */
 typedef struct projector_slot {
     char name[64];
-    int rank;
-    int64_t shape[2];
+    bool shared;
+    int rank; /* 0: a tensor of one element, whatever its rank */
+    int64_t shape[3];
 } projector_slot;
 
 typedef struct projector_slots {
     projector_slot items[PROJECTOR_MAX_SLOTS];
     int count;
+    bool gate_temperature; /* the file may hold one, which only training reads */
 } projector_slots;
 
 /* P networks of equal spec and dtypes: for each slot a table of P weights in backend memory. A
- * network is one branch of one mapped receiver layer. */
+ * network is one branch of one mapped receiver layer. Kinds of whole layers have the key network
+ * of a layer at 2i and its value network at 2i + 1; the table of a slot that they share holds P / 2
+ * weights. */
 typedef struct projector_stack {
     projector_spec spec;
-    bool closed;    /* gates are closed and the receiver does not count: the result is zero */
+    bool closed;    /* gates are closed: what was projected does not count */
     int32_t groups; /* P */
     int slot_count;
     int *layers;        /* [P] receiver layer */
@@ -57,6 +88,8 @@ typedef struct projector_call {
     backend *backend;
     linear_math math;
     int64_t rows;
+    int64_t first, section;       /* place of the first row in its section, rows of the section */
+    float *summary;               /* backend memory: what kind->survey wrote */
     const float *const *sharer;   /* rows of Hs * Ds */
     const float *const *receiver; /* rows of Ht * Dt */
     float *const *out;            /* rows of Ht * Dt; may be the receiver's own rows */
@@ -65,36 +98,46 @@ typedef struct projector_call {
 } projector_call;
 
 /* Pointer tables that one forward may need beside its arguments. */
-#define PROJECTOR_TABLES 8
+#define PROJECTOR_TABLES 16
 
 /* A kind is one file and one line in the table of projector.c. */
 struct projector_kind {
     const char *name; /* "class" in projector_<i>.json, "type" in recipes */
+    bool whole_layer; /* a layer's key and value networks run together */
     /* Reads the kind's own keys of init_args into spec; heads and dims are there already. */
     c2c_status (*configure)(projector_spec *spec, const json_value *init_args, const char *where,
                             c2c_error *error);
-    /* Lists the tensors of one branch, gate_logit aside. */
+    /* Lists the tensors of one branch, gate logits of one number aside. */
     void (*slots)(const projector_spec *spec, projector_slots *slots);
     /* Floats of scratch that one row of one network needs. */
     int64_t (*scratch)(const projector_spec *spec);
-    /* out = projector(sharer, receiver) with open gates, for inference. */
+    /* out = projector(sharer, receiver) for inference; not for closed stacks that replace the
+     * receiver. */
     void (*forward)(const projector_stack *stack, const projector_call *call);
+    /* For kinds whose forward needs numbers of the whole section first, or NULL: the floats of such
+     * a summary for one network (0: none), and how it is made: by a call for each block of the
+     * section's rows in their order, which writes no rows. */
+    int64_t (*summary)(const projector_spec *spec);
+    void (*survey)(const projector_stack *stack, const projector_call *call);
 };
 
 extern const projector_kind c2c_projector_kind, ablation_projector_kind; /* c2c_projector.c */
+extern const projector_kind all_in_one_projector_kind;                   /* all_in_one_*.c */
 
 /* Appends a slot of rank 1 ([rows], columns 0) or 2; `name` is a printf format. */
-void projector_slot_add(projector_slots *slots, int64_t rows, int64_t columns, const char *name,
-                        ...) C2C_PRINTF(4, 5);
+projector_slot *projector_slot_add(projector_slots *slots, int64_t rows, int64_t columns,
+                                   const char *name, ...) C2C_PRINTF(4, 5);
 
 /* One projector_<i> as it lies on disk. */
 typedef struct projector {
     projector_spec spec;
     tensor_file *tensors;
     int slot_count;
+    bool shared[PROJECTOR_MAX_SLOTS];
     dtype types[PROJECTOR_MAX_SLOTS];   /* the same in both branches */
-    const void **weights[BRANCH_COUNT]; /* [slot_count] backend memory */
-    float gate_logits[BRANCH_COUNT];    /* > 0: open; 1 without gates */
+    const void **weights[BRANCH_COUNT]; /* [slot_count] backend memory; shared ones: of the key */
+    float gate_logits[BRANCH_COUNT];    /* > 0: open; 1 without gates of one number */
+    int64_t longest_row;                /* columns of the widest weight */
     int64_t parameters, weight_bytes;
 } projector;
 
@@ -132,7 +175,9 @@ struct c2c_fuser {
     int projector_count;
     projector_stack *stacks;
     int stack_count;
-    int sharer_layers; /* layers of the sharer up to the last one that is mapped */
+    int sharer_layers;       /* layers of the sharer up to the last one that is mapped */
+    bool by_section;         /* for some projector, see projector_spec */
+    int64_t longest_section; /* the least of the projectors; 0: any number of rows */
     const c2c_model *receiver, *sharer;
     int64_t parameters, weight_bytes;
 };
@@ -154,6 +199,7 @@ void fuser_stacks_free(c2c_fuser *fuser);
 typedef struct fuse_scratch {
     backend *backend;
     float *memory;       /* backend memory for one grouped call */
+    float *summaries;    /* of all stacks, one behind the other; NULL when none has one */
     float *results;      /* [largest P][block rows][features] for fuser_accumulate, or NULL */
     float *zeros;        /* [block rows][features] */
     const void **tables; /* host memory: (PROJECTOR_TABLES + 4) * largest P pointers */
@@ -163,18 +209,24 @@ c2c_status fuse_scratch_init(fuse_scratch *scratch, const c2c_fuser *fuser, bool
                              c2c_error *error);
 void fuse_scratch_deinit(fuse_scratch *scratch);
 
-/* `count` consecutive rows of three pools, each from its first row on. */
+/* `count` consecutive rows of three pools, each from its first row on: a section, or a block of it.
+ */
 typedef struct fuse_rows {
     const kv_cache *out, *receiver, *sharer;
     int64_t out_row, receiver_row, sharer_row;
     int64_t count;
+    int64_t first, section; /* place of the first row in the section, rows of the section */
 } fuse_rows;
 
-/* out = projectors(sharer, receiver). Layers that are not mapped, and branches whose gate is
- * closed, are not written: out must hold the receiver's rows already, or be them. */
+/* out = projectors(sharer, receiver) for a whole section. Layers that are not mapped, and branches
+ * whose gate is closed, are not written: out must hold the receiver's rows already, or be them. */
 void fuser_apply(const c2c_fuser *fuser, fuse_scratch *scratch, const fuse_rows *rows);
 
-/* out += projectors(sharer, receiver) - receiver, with out not the receiver's rows. */
+/* The same in two parts, for callers who write over the receiver's rows block by block: first what
+ * projectors need to know of the whole section (out is not written), kept in the scratch; then, for
+ * each block of FUSE_BLOCK_ROWS rows or what is left,
+ * out += projectors(sharer, receiver) - receiver, with out not the receiver's rows. */
+void fuser_survey(const c2c_fuser *fuser, fuse_scratch *scratch, const fuse_rows *rows);
 void fuser_accumulate(const c2c_fuser *fuser, fuse_scratch *scratch, const fuse_rows *rows);
 
 #endif

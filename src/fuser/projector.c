@@ -7,6 +7,7 @@
 static const projector_kind *const kinds[] = {
     &c2c_projector_kind,
     &ablation_projector_kind,
+    &all_in_one_projector_kind,
 };
 
 static c2c_status find_kind(const projector_kind **kind, const char *name, const char *where,
@@ -27,8 +28,20 @@ static c2c_status find_kind(const projector_kind **kind, const char *name, const
     return status;
 }
 
-void projector_slot_add(projector_slots *slots, int64_t rows, int64_t columns, const char *name,
-                        ...) {
+bool projector_specs_equal(const projector_spec *a, const projector_spec *b) {
+    return a->kind == b->kind && a->sharer_heads == b->sharer_heads &&
+           a->sharer_dim == b->sharer_dim && a->receiver_heads == b->receiver_heads &&
+           a->receiver_dim == b->receiver_dim && a->hidden == b->hidden &&
+           a->intermediate == b->intermediate && a->num_layers == b->num_layers &&
+           a->use_scalars == b->use_scalars && a->use_gates == b->use_gates &&
+           a->shared_gate == b->shared_gate && a->use_receiver == b->use_receiver &&
+           a->scale_receiver == b->scale_receiver && a->by_section == b->by_section &&
+           a->longest_section == b->longest_section &&
+           memcmp(&a->all_in_one, &b->all_in_one, sizeof a->all_in_one) == 0;
+}
+
+projector_slot *projector_slot_add(projector_slots *slots, int64_t rows, int64_t columns,
+                                   const char *name, ...) {
     C2C_ASSERT(slots->count < PROJECTOR_MAX_SLOTS);
     projector_slot *slot = &slots->items[slots->count++];
     *slot = (projector_slot){.rank = columns ? 2 : 1, .shape = {rows, columns}};
@@ -37,6 +50,7 @@ void projector_slot_add(projector_slots *slots, int64_t rows, int64_t columns, c
     int n = vsnprintf(slot->name, sizeof slot->name, name, arguments);
     va_end(arguments);
     C2C_ASSERT(n > 0 && (size_t)n < sizeof slot->name);
+    return slot;
 }
 
 /* ---- projector_<i>.json ------------------------------------------------------------------- */
@@ -74,19 +88,45 @@ static c2c_status parse_spec(projector_spec *spec, const json_document *document
 
 static const char *const branch_names[BRANCH_COUNT] = {"key", "value"};
 
+#define TENSOR_NAME 80
+
+/* What a slot of one branch is called in the file. */
+static const char *slot_name(char name[TENSOR_NAME], const projector_slot *slot, branch which) {
+    snprintf(name, TENSOR_NAME, "%s%s%s", slot->shared ? "" : branch_names[which],
+             slot->shared ? "" : "_", slot->name);
+    return name;
+}
+
+static const char *gate_name(char name[TENSOR_NAME], const projector_spec *spec, branch which) {
+    snprintf(name, TENSOR_NAME, "%s%sgate_logit", spec->shared_gate ? "" : branch_names[which],
+             spec->shared_gate ? "" : "_");
+    return name;
+}
+
+static bool shape_fits(const tensor *view, const projector_slot *slot) {
+    if (slot->rank == 0)
+        return tensor_elements(view) == 1;
+    bool fits = view->rank == slot->rank;
+    for (int i = 0; i < slot->rank && fits; i++)
+        fits = view->shape[i] == slot->shape[i];
+    return fits;
+}
+
 static c2c_status bind_slot(projector *p, backend *b, const projector_slot *slot, int index,
                             branch which, c2c_error *error) {
-    char name[80], expected[TENSOR_SHAPE_TEXT], found[TENSOR_SHAPE_TEXT];
+    char name[TENSOR_NAME], expected[TENSOR_SHAPE_TEXT], found[TENSOR_SHAPE_TEXT];
     const char *path = tensor_file_path(p->tensors);
-    snprintf(name, sizeof name, "%s_%s", branch_names[which], slot->name);
+    if (slot->shared && which != BRANCH_KEY)
+        return C2C_STATUS_OK;
+    slot_name(name, slot, which);
     const named_tensor *tensor_found = tensor_file_find(p->tensors, name);
     if (!tensor_found)
         return error_set(error, C2C_STATUS_BAD_FILE, "%s: tensor %s is missing; a %s needs it",
                          path, name, p->spec.kind->name);
     const tensor *view = &tensor_found->view;
-    const tensor wanted = {.rank = slot->rank, .shape = {slot->shape[0], slot->shape[1]}};
-    if (view->rank != slot->rank || view->shape[0] != slot->shape[0] ||
-        (slot->rank == 2 && view->shape[1] != slot->shape[1]))
+    const tensor wanted = {.rank = slot->rank,
+                           .shape = {slot->shape[0], slot->shape[1], slot->shape[2]}};
+    if (!shape_fits(view, slot))
         return error_set(error, C2C_STATUS_BAD_FILE,
                          "%s: tensor %s: expected shape %s (from projector_<i>.json), found %s",
                          path, name, tensor_shape_text(&wanted, expected),
@@ -102,15 +142,18 @@ static c2c_status bind_slot(projector *p, backend *b, const projector_slot *slot
         return error_set(error, C2C_STATUS_BAD_FILE,
                          "%s: tensor %s: expected %s as in key_%s, found %s", path, name,
                          dtype_name(p->types[index]), slot->name, dtype_name(view->type));
+    p->shared[index] = slot->shared;
+    if (slot->rank == 2)
+        p->longest_row = max_i64(p->longest_row, slot->shape[1]);
     return backend_import(b, &p->weights[which][index], view->data, tensor_bytes(view), error);
 }
 
 static c2c_status bind_gate(projector *p, branch which, c2c_error *error) {
-    char name[32], shape[TENSOR_SHAPE_TEXT];
+    char name[TENSOR_NAME], shape[TENSOR_SHAPE_TEXT];
     p->gate_logits[which] = 1;
     if (!p->spec.use_gates)
         return C2C_STATUS_OK;
-    snprintf(name, sizeof name, "%s_gate_logit", branch_names[which]);
+    gate_name(name, &p->spec, which);
     const char *path = tensor_file_path(p->tensors);
     const named_tensor *found = tensor_file_find(p->tensors, name);
     if (!found)
@@ -130,15 +173,12 @@ static c2c_status refuse_strangers(const projector *p, const projector_slots *sl
                                    c2c_error *error) {
     for (size_t i = 0; i < tensor_file_count(p->tensors); i++) {
         const char *name = tensor_file_at(p->tensors, i)->name;
-        bool known = p->spec.use_gates && strcmp(name, "gate_temperature") == 0;
+        char known_name[TENSOR_NAME];
+        bool known = slots->gate_temperature && strcmp(name, "gate_temperature") == 0;
         for (int which = 0; which < BRANCH_COUNT && !known; which++) {
-            size_t prefix = strlen(branch_names[which]);
-            if (strncmp(name, branch_names[which], prefix) != 0 || name[prefix] != '_')
-                continue;
-            const char *rest = name + prefix + 1;
-            known = p->spec.use_gates && strcmp(rest, "gate_logit") == 0;
+            known = p->spec.use_gates && strcmp(name, gate_name(known_name, &p->spec, which)) == 0;
             for (int s = 0; s < slots->count && !known; s++)
-                known = strcmp(rest, slots->items[s].name) == 0;
+                known = strcmp(name, slot_name(known_name, &slots->items[s], which)) == 0;
         }
         if (!known)
             return error_set(error, C2C_STATUS_BAD_FILE,

@@ -4,19 +4,10 @@
 
 #include <stdlib.h>
 
-static bool specs_equal(const projector_spec *a, const projector_spec *b) {
-    return a->kind == b->kind && a->sharer_heads == b->sharer_heads &&
-           a->sharer_dim == b->sharer_dim && a->receiver_heads == b->receiver_heads &&
-           a->receiver_dim == b->receiver_dim && a->hidden == b->hidden &&
-           a->intermediate == b->intermediate && a->num_layers == b->num_layers &&
-           a->use_scalars == b->use_scalars && a->use_gates == b->use_gates &&
-           a->use_receiver == b->use_receiver;
-}
-
 static projector_stack *find_stack(c2c_fuser *fuser, const projector *p, bool closed) {
     for (int i = 0; i < fuser->stack_count; i++) {
         projector_stack *stack = &fuser->stacks[i];
-        if (stack->closed == closed && specs_equal(&stack->spec, &p->spec) &&
+        if (stack->closed == closed && projector_specs_equal(&stack->spec, &p->spec) &&
             memcmp(stack->types, p->types, sizeof stack->types) == 0)
             return stack;
     }
@@ -49,16 +40,19 @@ static void push_network(projector_stack *stack, const projector *p, int layer, 
     stack->sharer_layers[at] = sharer_layer;
     stack->branches[at] = which;
     for (int i = 0; i < p->slot_count; i++)
-        stack->tables[i][at] = p->weights[which][i];
+        if (!p->shared[i])
+            stack->tables[i][at] = p->weights[which][i];
+        else if (which == BRANCH_KEY)
+            stack->tables[i][at / 2] = p->weights[which][i];
 }
 
 /* A closed branch adds nothing to the receiver's rows, so it has no network, unless it does not
- * start from them: then they become zero. */
+ * start from them as they are: then they become less, or zero. */
 static c2c_status place_branch(c2c_fuser *fuser, int layer, branch which, c2c_error *error) {
     const layer_link *link = &fuser->map.links[layer];
     const projector *p = &fuser->projectors[link->projector];
     bool closed = !(p->gate_logits[which] > 0);
-    if (closed && p->spec.use_receiver)
+    if (closed && p->spec.use_receiver && !p->spec.scale_receiver)
         return C2C_STATUS_OK;
     projector_stack *stack = find_stack(fuser, p, closed);
     c2c_status status = C2C_STATUS_OK;

@@ -87,6 +87,24 @@ static c2c_status check_padding(const c2c_section *sections, size_t count, const
                      "the last section holds only padding of the receiver");
 }
 
+/* Some fusers have weights for each place in a section, and so for so many places. */
+static c2c_status check_lengths(const c2c_section *sections, size_t count,
+                                const c2c_session *session, c2c_error *error) {
+    for (size_t i = 0; i + 1 < count; i++)
+        for (size_t s = 0; s < session->pair_count; s++) {
+            const c2c_fuser *fuser = session->pairs[s].fuser;
+            if (sections[i].mask <= 0 || !(sections[i].mask >> s & 1) || !fuser->longest_section ||
+                sections[i].length <= fuser->longest_section)
+                continue;
+            return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                             "section %zu: fuses %lld tokens, but %s has weights for at most %lld "
+                             "(max_sequence_length); cut it into shorter sections",
+                             i, (long long)sections[i].length, fuser->folder,
+                             (long long)fuser->longest_section);
+        }
+    return C2C_STATUS_OK;
+}
+
 c2c_status plan_check(c2c_section **sections, size_t *count, const c2c_plan *plan,
                       const c2c_session *session, c2c_error *error) {
     size_t pair_count = session->pair_count;
@@ -115,6 +133,8 @@ c2c_status plan_check(c2c_section **sections, size_t *count, const c2c_plan *pla
         *count = usual_sections(copy, plan->token_count, pair_count);
     if (!status)
         status = check_padding(copy, *count, plan, pair_count, error);
+    if (!status)
+        status = check_lengths(copy, *count, session, error);
     if (status) {
         free(copy);
         *count = 0;
