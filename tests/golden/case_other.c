@@ -36,41 +36,6 @@ void demo_pair_run(golden_run *run, const char *folder) {
     case_end(&c);
 }
 
-/* ---- Projectors --------------------------------------------------------------------------- */
-
-/* A kind that the library opens must be compared: then the skip ends by itself. */
-static void projector_run(golden_run *run, const char *path, const char *name) {
-    golden_case c;
-    backend *b = NULL;
-    projector p;
-    c2c_error error = {0};
-    char kind[KIND_SIZE];
-    case_begin(&c, run, "projectors/%s", name);
-    fuser_kind(path, kind);
-    c2c_status status = backend_cpu_open(&b, run->threads, &error);
-    if (status == C2C_STATUS_OK)
-        status = projector_open(&p, b, path, 0, &error);
-    if (status == C2C_STATUS_OK) {
-        projector_close(&p, b);
-        case_fail(&c, "%s opens, but this runner does not compare single projectors", kind);
-    } else {
-        case_status(&c, status, kind, &error);
-    }
-    backend_close(b);
-    case_end(&c);
-}
-
-void projectors_run(golden_run *run, const char *folder) {
-    size_t count = 0;
-    char **names = names_list(folder, &count);
-    for (size_t i = 0; i < count; i++) {
-        char *path = path_make(folder, names[i]);
-        projector_run(run, path, names[i]);
-        free(path);
-    }
-    names_free(names, count);
-}
-
 /* ---- What no code compares yet ------------------------------------------------------------ */
 
 void not_built_run(golden_run *run, const char *path) {
