@@ -17,17 +17,16 @@ static void report_projectors(report *r, const c2c_fuser *fuser) {
         }
         if (!first)
             continue;
-        report_line(r, "projectors", "%lld of %s: hidden %lld, intermediate %lld, %d layers%s%s%s",
-                    (long long)count, spec->kind->name, (long long)spec->hidden,
-                    (long long)spec->intermediate, spec->num_layers,
-                    spec->use_scalars ? "" : ", no scalar weights",
-                    spec->use_gates ? "" : ", no gates",
-                    spec->use_receiver ? "" : ", receiver replaced");
+        buffer text = {0};
+        spec->kind->describe(spec, &text);
+        report_line(r, "projectors", "%lld of %s: %s", (long long)count, spec->kind->name,
+                    text.data ? text.data : "");
         report_line(r, "cache rows", "sharer %d heads of %d, receiver %d heads of %d",
                     spec->sharer_heads, spec->sharer_dim, spec->receiver_heads, spec->receiver_dim);
         json_out_open(&r->json, NULL, '{');
         json_out_text(&r->json, "class", spec->kind->name, strlen(spec->kind->name));
         json_out_integer(&r->json, "count", count);
+        json_out_text(&r->json, "description", text.data, text.length);
         json_out_integer(&r->json, "hidden_dim", spec->hidden);
         json_out_integer(&r->json, "intermediate_dim", spec->intermediate);
         json_out_integer(&r->json, "num_layers", spec->num_layers);
@@ -39,6 +38,7 @@ static void report_projectors(report *r, const c2c_fuser *fuser) {
         json_out_bool(&r->json, "use_gates", spec->use_gates);
         json_out_bool(&r->json, "use_target", spec->use_receiver);
         json_out_close(&r->json, '}');
+        buffer_free(&text);
     }
     json_out_close(&r->json, ']');
 }
@@ -47,7 +47,12 @@ static void append_gate(report *r, table *t, const char *key, const projector *p
     float logit = p->gate_logits[side];
     bool open = logit > 0;
     json_out_open(&r->json, key, '{');
-    json_out_bool(&r->json, "open", open);
+    /* Without use_gates a kind of whole layers has gates for tokens, heads or elements. */
+    bool many = p->spec.kind->whole_layer && !p->spec.use_gates;
+    if (many)
+        json_out_null(&r->json, "open");
+    else
+        json_out_bool(&r->json, "open", open);
     if (p->spec.use_gates)
         json_out_real(&r->json, "logit", logit);
     else
@@ -56,7 +61,7 @@ static void append_gate(report *r, table *t, const char *key, const projector *p
     if (p->spec.use_gates)
         table_add(t, "%s (%.3f)", open ? "open" : "closed", (double)logit);
     else
-        table_add(t, "no gate");
+        table_add(t, many ? "more than one" : "no gate");
 }
 
 /* Which sharer layer each receiver layer reads, through which projector and which gates. */

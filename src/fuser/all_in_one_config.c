@@ -174,6 +174,26 @@ static c2c_status configure(projector_spec *spec, const json_value *args, const 
     return C2C_STATUS_OK;
 }
 
+static void describe_logits(const char *what, const all_in_one_logits *logits, buffer *text) {
+    buffer_printf(text, ", %s %s", what, granularity_names[logits->granularity]);
+    for (size_t i = 0; i < sizeof feature_sets / sizeof *feature_sets; i++)
+        if (logits->features == feature_sets[i])
+            buffer_printf(text, " from %s", feature_names[i]);
+}
+
+static void describe(const projector_spec *spec, buffer *text) {
+    const all_in_one_options *o = &spec->all_in_one;
+    buffer_printf(text, "hidden %lld, %d layers", (long long)spec->hidden, spec->num_layers);
+    describe_logits("gates", &o->gate, text);
+    describe_logits("weights", &o->weight, text);
+    if (o->weight.generated)
+        buffer_printf(text, ", weight hidden %d", (int)o->weight_hidden);
+    buffer_printf(text, "%s%s%s%s", o->swiglu ? ", SwiGLU" : "", o->concat ? ", concat" : "",
+                  o->residual ? ", residual" : "", spec->use_receiver ? "" : ", receiver replaced");
+    if (spec->longest_section)
+        buffer_printf(text, ", sections of at most %lld", (long long)spec->longest_section);
+}
+
 /* ---- Slots -------------------------------------------------------------------------------- */
 
 int all_in_one_layer_slot(const projector_spec *spec, int layer) {
@@ -288,6 +308,7 @@ const projector_kind all_in_one_projector_kind = {
     .name = "AllInOneProjector",
     .whole_layer = true,
     .configure = configure,
+    .describe = describe,
     .slots = list_slots,
     .scratch = all_in_one_scratch,
     .forward = all_in_one_forward,

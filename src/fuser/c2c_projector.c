@@ -81,6 +81,14 @@ static c2c_status configure_ablation(projector_spec *spec, const json_value *arg
     return C2C_STATUS_OK;
 }
 
+static void describe(const projector_spec *spec, buffer *text) {
+    buffer_printf(text, "hidden %lld, intermediate %lld, %d layers%s%s%s", (long long)spec->hidden,
+                  (long long)spec->intermediate, spec->num_layers,
+                  spec->use_scalars ? "" : ", no scalar weights",
+                  spec->use_gates ? "" : ", no gates",
+                  spec->use_receiver ? "" : ", receiver replaced");
+}
+
 static void block_slots(projector_slots *slots, const char *name, int block, int64_t hidden,
                         int64_t intermediate) {
     projector_slot_add(slots, hidden, 0, "%s.blocks.%d.norm.weight", name, block);
@@ -269,6 +277,7 @@ static void forward(const projector_stack *stack, const projector_call *call) {
 const projector_kind c2c_projector_kind = {
     .name = "C2CProjector",
     .configure = configure,
+    .describe = describe,
     .slots = list_slots,
     .scratch = scratch_floats,
     .forward = forward,
@@ -277,6 +286,7 @@ const projector_kind c2c_projector_kind = {
 const projector_kind ablation_projector_kind = {
     .name = "AblationProjector",
     .configure = configure_ablation,
+    .describe = describe,
     .slots = list_slots,
     .scratch = scratch_floats,
     .forward = forward,

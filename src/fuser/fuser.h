@@ -107,6 +107,8 @@ struct projector_kind {
     /* Reads the kind's own keys of init_args into spec; heads and dims are there already. */
     c2c_status (*configure)(projector_spec *spec, const json_value *init_args, const char *where,
                             c2c_error *error);
+    /* Appends what inspect shows of a spec, for people: "hidden 64, 3 layers, ...". */
+    void (*describe)(const projector_spec *spec, buffer *text);
     /* Lists the tensors of one branch, gate logits of one number aside. */
     void (*slots)(const projector_spec *spec, projector_slots *slots);
     /* Floats of scratch that one row of one network needs. */
