@@ -143,6 +143,10 @@ typedef struct projector {
     int64_t parameters, weight_bytes;
 } projector;
 
+/* Reads projector_<i>.json: the kind, the sizes of both caches and the kind's own options. */
+c2c_status projector_spec_parse(projector_spec *spec, const json_document *document,
+                                c2c_error *error);
+
 /* Opens `folder`/projector_<index>.json and its tensors (.safetensors, else .pt), checks every
  * tensor against the spec and imports it. */
 c2c_status projector_open(projector *p, backend *b, const char *folder, int index,

@@ -55,10 +55,11 @@ projector_slot *projector_slot_add(projector_slots *slots, int64_t rows, int64_t
 
 /* ---- projector_<i>.json ------------------------------------------------------------------- */
 
-static c2c_status parse_spec(projector_spec *spec, const json_document *document,
-                             c2c_error *error) {
+c2c_status projector_spec_parse(projector_spec *spec, const json_document *document,
+                                c2c_error *error) {
     const char *where = json_name(document), *class;
     const json_value *root = json_root(document);
+    *spec = (projector_spec){0};
     if (root->type != JSON_OBJECT)
         return error_set(error, C2C_STATUS_BAD_FILE, "%s: expected an object, found %s", where,
                          json_type_name(root->type));
@@ -240,7 +241,7 @@ c2c_status projector_open(projector *p, backend *b, const char *folder, int inde
         goto done;
     }
     if ((status = json_open(&document, json, error)) ||
-        (status = parse_spec(&p->spec, document, error)))
+        (status = projector_spec_parse(&p->spec, document, error)))
         goto done;
     if (!file_exists(safetensors) && !file_exists(pt)) {
         status =

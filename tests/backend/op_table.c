@@ -443,8 +443,11 @@ static void add_logits(op_case *c, test_random *r, size_t offset, const op_sizes
                        int64_t absent) {
     const void **table = add_table(c, offset, s->groups);
     int64_t count = s->rows * (s->kv_heads * s->head_dim + s->padding);
-    for (int64_t p = 0; p < s->groups; p++)
-        table[p] = s->padding % 2 && p == absent ? NULL : add_weights(c, r, type, count);
+    for (int64_t p = 0; p < s->groups; p++) {
+        void *logits = add_weights(c, r, type, count);
+        memset(logits, 0, dtype_size(type)); /* a gate of exactly 0 is closed */
+        table[p] = s->padding % 2 && p == absent ? NULL : logits;
+    }
 }
 
 static void build_fuse_mix(op_case *c, const op_sizes *s, test_random *r) {
