@@ -73,6 +73,7 @@ static int32_t tree_match(const added_tree *tree, const char *text, size_t lengt
 
 /* ---- Finding ------------------------------------------------------------------------------ */
 
+/* Characters beside a token: it stands alone when neither is part of a word. */
 static bool word_before(const char *text, size_t at) {
     size_t size;
     return at > 0 && unicode_is_word(utf8_read(text + character_before(text, at), &size));
@@ -150,6 +151,7 @@ bool added_next(added_scan *s, const added_token **token, size_t *start, size_t 
 
 /* ---- Loading ------------------------------------------------------------------------------ */
 
+/* Absent flags are off, though Hugging Face wants all of them. */
 static c2c_status read_flags(added_token *token, const json_value *value, const char *where,
                              const loader *l) {
     static const bool no = false;
@@ -196,6 +198,7 @@ static c2c_status give_id(vocabulary *v, const json_value *content, int32_t *lar
     return C2C_STATUS_OK;
 }
 
+/* A token may be listed that the model knows; then it only gets its flags. */
 static c2c_status read_token(added_tokens *a, vocabulary *v, const json_value *value,
                              int32_t *largest, const char *where, const loader *l) {
     char place[WHERE_TEXT];
@@ -241,6 +244,7 @@ static c2c_status pattern_of(const added_tokens *a, const vocabulary *v, const n
     return C2C_STATUS_OK;
 }
 
+/* One of the two trees, from the tokens of its kind. */
 static c2c_status fill_tree(added_tokens *a, const vocabulary *v, const normalizer *n,
                             bool normalized, pattern_work *search, const loader *l) {
     added_tree *tree = normalized ? &a->normalized : &a->raw;

@@ -1,8 +1,5 @@
-/* bpe.c - the "BPE" model of tokenizer.json: a word starts as its characters and is merged pair by
- * pair, always the pair of the lowest rank, of equals the leftmost.
- *
- * Byte-level words arrive as bytes; the token of each byte's character is found once, at loading.
- * A heap holds the ranks of neighbours, so a word of n characters costs n log n. */
+/* bpe.c - loading the "BPE" model of tokenizer.json: its options, the table of merges, and the
+ * tokens of single bytes. Encoding a word is bpe_word.c. */
 #include "tokenizer/internal.h"
 
 #include <stdio.h>
@@ -18,16 +15,39 @@ static uint64_t pair_key(int32_t left, int32_t right) {
     return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
 }
 
-static size_t merge_row(const bpe *b, uint64_t pair) {
+static uint64_t pair_hash(const bpe *b, uint64_t pair) {
     uint64_t h = (pair ^ b->vocabulary->seed) * 0x9e3779b97f4a7c15u;
-    return (size_t)(h ^ h >> 32) & b->mask;
+    return h ^ h >> 32;
 }
 
-static bpe_merge *find_merge(const bpe *b, uint64_t pair) {
-    size_t i = merge_row(b, pair);
+/* The row of this pair, or the free one where it belongs; there always is a free row. */
+static bpe_merge *find_row(const bpe *b, uint64_t pair, uint64_t hash) {
+    size_t i = (size_t)hash & b->mask;
     while (b->merges[i].pair != FREE_PAIR && b->merges[i].pair != pair)
         i = (i + 1) & b->mask;
     return &b->merges[i];
+}
+
+/* The bit of a hash among 8 * rows: three more bits than the row has. */
+static uint64_t *filter_word(const bpe *b, uint64_t hash, uint64_t *bit) {
+    size_t i = (size_t)(hash >> 20) & (8 * b->mask + 7);
+    *bit = (uint64_t)1 << (i & 63);
+    return &b->filter[i >> 6];
+}
+
+/* Most pairs are never merged: the filter tells so from a sixteenth of the memory. */
+const bpe_merge *bpe_find_merge(const bpe *b, int32_t left, int32_t right) {
+    uint64_t pair = pair_key(left, right), hash = pair_hash(b, pair), bit;
+    if (!(*filter_word(b, hash, &bit) & bit))
+        return NULL;
+    const bpe_merge *row = find_row(b, pair, hash);
+    return row->pair == FREE_PAIR ? NULL : row;
+}
+
+static void set_merge(bpe *b, uint64_t pair, uint32_t rank, int32_t merged) {
+    uint64_t hash = pair_hash(b, pair), bit;
+    *find_row(b, pair, hash) = (bpe_merge){pair, rank, merged};
+    *filter_word(b, hash, &bit) |= bit;
 }
 
 /* ---- Loading ------------------------------------------------------------------------------ */
@@ -103,13 +123,12 @@ static c2c_status add_block(bpe *b, merge_block *block, uint32_t rank, int32_t *
             return bad_merge(block->items[i], joined,
                              (size_t)block->lengths[i][0] + block->lengths[i][1], l);
         *last = merged[i];
-        __builtin_prefetch(&b->merges[merge_row(b, pair_key(block->ids[i][0], block->ids[i][1]))],
-                           1);
+        uint64_t hash = pair_hash(b, pair_key(block->ids[i][0], block->ids[i][1]));
+        __builtin_prefetch(&b->merges[hash & b->mask], 1);
     }
     for (size_t i = 0; i < block->count; i++) {
         /* Of equal pairs the last one counts. */
-        uint64_t pair = pair_key(block->ids[i][0], block->ids[i][1]);
-        *find_merge(b, pair) = (bpe_merge){pair, rank + (uint32_t)i, merged[i]};
+        set_merge(b, pair_key(block->ids[i][0], block->ids[i][1]), rank + (uint32_t)i, merged[i]);
     }
     block->count = 0;
     return C2C_STATUS_OK;
@@ -147,9 +166,10 @@ static c2c_status load_merges(bpe *b, const json_value *merges, const loader *l)
     while (rows * 5 / 8 < merges->count)
         rows *= 2;
     b->merges = arena_alloc(l->arena, rows * sizeof *b->merges);
+    b->filter = arena_alloc(l->arena, rows); /* rows are at least 16 */
     char *joined = malloc(2 * b->vocabulary->longest + 1);
     c2c_status status;
-    if (b->merges && joined) {
+    if (b->merges && b->filter && joined) {
         b->mask = rows - 1;
         memset(b->merges, 0xff, rows * sizeof *b->merges); /* every pair FREE_PAIR */
         status = add_merges(b, merges, joined, l);
@@ -167,6 +187,42 @@ static void find_bytes(bpe *b) {
         b->bytes[i] = vocabulary_find_model(b->vocabulary, text, length);
         snprintf(text, sizeof text, "<0x%02X>", i);
         b->fallback[i] = vocabulary_find_model(b->vocabulary, text, strlen(text));
+    }
+}
+
+/* Merges of two single bytes, which every word starts with, by their bytes. */
+c2c_status bpe_prepare_bytes(bpe *b, const loader *l) {
+    bpe_merge *pairs = arena_alloc(l->arena, 65536 * sizeof *pairs);
+    if (!pairs)
+        return error_memory(l->error, 65536 * sizeof *pairs, "merges");
+    for (int i = 0; i < 65536; i++) {
+        const bpe_merge *m = bpe_find_merge(b, b->bytes[i >> 8], b->bytes[i & 255]);
+        pairs[i] = m ? *m : (bpe_merge){FREE_PAIR, UINT32_MAX, -1};
+    }
+    b->byte_pairs = pairs;
+    return C2C_STATUS_OK;
+}
+
+#define MARK "\xe2\x96\x81" /* U+2581, which stands for a space */
+
+static bool starts_with_mark(const char *text, size_t length) {
+    return length >= 3 && memcmp(text, MARK, 3) == 0;
+}
+
+/* Sentencepiece-style models get whole texts as one word. Where no merge joins a mark to anything
+ * but a mark before it, the text may be cut there, and shorter words cost less and come again. */
+static void find_mark_starts(bpe *b) {
+    const vocabulary *v = b->vocabulary;
+    b->starts_at_mark =
+        b->unknown >= 0 && !b->ignore_merges && b->merges && vocabulary_find_model(v, MARK, 3) >= 0;
+    for (size_t i = 0; b->starts_at_mark && i <= b->mask; i++) {
+        if (b->merges[i].pair == FREE_PAIR)
+            continue;
+        const vocabulary_token *left = &v->tokens[b->merges[i].pair >> 32];
+        const vocabulary_token *right = &v->tokens[b->merges[i].pair & UINT32_MAX];
+        if (starts_with_mark(right->text, right->length))
+            b->starts_at_mark =
+                left->length >= 3 && starts_with_mark(left->text + left->length - 3, 3);
     }
 }
 
@@ -225,188 +281,9 @@ c2c_status bpe_load(bpe *b, const vocabulary *v, const json_value *model, const 
     b->vocabulary = v;
     find_bytes(b);
     c2c_status status = load_options(b, model, l);
-    return status == C2C_STATUS_OK ? load_merges(b, json_get(model, "merges"), l) : status;
-}
-
-/* ---- One word ----------------------------------------------------------------------------- */
-
-typedef struct bpe_symbol {
-    int32_t id;
-    uint32_t length; /* bytes of the word; 0: merged into another */
-    uint32_t previous, next;
-    uint32_t rank;  /* of merging with the next one, NO_RANK: never */
-    int32_t merged; /* the token that this would give */
-} symbol;
-
-static c2c_status work_reserve(bpe_work *w, size_t symbols, c2c_error *error) {
-    if (symbols <= w->capacity)
-        return C2C_STATUS_OK;
-    size_t capacity = symbols < 128 ? 256 : symbols * 2;
-    free(w->symbols);
-    free(w->heap);
-    /* A symbol enters the heap once, and two with every merge. */
-    w->symbols = malloc(capacity * sizeof *w->symbols);
-    w->heap = malloc(capacity * 3 * sizeof *w->heap);
-    w->capacity = w->symbols && w->heap ? capacity : 0;
-    return w->capacity ? C2C_STATUS_OK
-                       : error_memory(error, capacity * sizeof *w->symbols, "a word");
-}
-
-void bpe_work_free(bpe_work *w) {
-    free(w->symbols);
-    free(w->heap);
-    buffer_free(&w->text);
-    *w = (bpe_work){0};
-}
-
-static void add_symbol(symbol *symbols, uint32_t *count, int32_t id, size_t length) {
-    symbols[(*count)++] = (symbol){.id = id, .length = (uint32_t)length};
-}
-
-/* Characters that the vocabulary lacks become bytes ("<0x0A>") or the unknown token, or nothing.
- * As in Hugging Face, an unknown token waits for what follows, since it may grow; bytes pass it. */
-static uint32_t split_word(const bpe *b, piece word, bool byte_level, symbol *symbols) {
-    uint32_t count = 0;
-    size_t waiting = 0; /* bytes of an unknown token not yet added */
-    for (size_t i = 0, size = 1; i < word.length; i += size) {
-        int32_t id;
-        if (byte_level) {
-            id = b->bytes[(uint8_t)word.bytes[i]];
-        } else {
-            utf8_read(word.bytes + i, &size);
-            id = vocabulary_find_model(b->vocabulary, word.bytes + i, size);
-        }
-        bool fallback = id < 0 && b->byte_fallback;
-        for (size_t j = 0; j < size && fallback; j++)
-            fallback = b->fallback[(uint8_t)word.bytes[i + j]] >= 0;
-        if (fallback) {
-            for (size_t j = 0; j < size; j++)
-                add_symbol(symbols, &count, b->fallback[(uint8_t)word.bytes[i + j]], 1);
-            continue;
-        }
-        if (id < 0 && b->unknown < 0)
-            continue;
-        if (waiting > 0 && (id >= 0 || !b->fuse_unknown)) {
-            add_symbol(symbols, &count, b->unknown, waiting);
-            waiting = 0;
-        }
-        if (id >= 0)
-            add_symbol(symbols, &count, id, size);
-        else
-            waiting += size;
-    }
-    if (waiting > 0)
-        add_symbol(symbols, &count, b->unknown, waiting);
-    return count;
-}
-
-static void heap_push(uint64_t *heap, size_t *count, uint64_t value) {
-    size_t i = (*count)++;
-    for (; i > 0 && heap[(i - 1) / 2] > value; i = (i - 1) / 2)
-        heap[i] = heap[(i - 1) / 2];
-    heap[i] = value;
-}
-
-static uint64_t heap_pop(uint64_t *heap, size_t *count) {
-    uint64_t top = heap[0], last = heap[--*count];
-    size_t i = 0;
-    for (size_t child; (child = 2 * i + 1) < *count; i = child) {
-        if (child + 1 < *count && heap[child + 1] < heap[child])
-            child++;
-        if (heap[child] >= last)
-            break;
-        heap[i] = heap[child];
-    }
-    heap[i] = last;
-    return top;
-}
-
-/* Looks up what merging symbol i with its next one would give, and notes it in the heap: rank
- * first, then position. */
-static void consider(const bpe *b, bpe_work *w, size_t *heap_count, uint32_t i) {
-    symbol *s = &w->symbols[i];
-    s->rank = NO_RANK;
-    if (s->next == NO_SYMBOL)
-        return;
-    const bpe_merge *m = find_merge(b, pair_key(s->id, w->symbols[s->next].id));
-    if (m->pair == FREE_PAIR)
-        return;
-    s->rank = m->rank;
-    s->merged = m->merged;
-    heap_push(w->heap, heap_count, (uint64_t)m->rank << 32 | i);
-}
-
-static void merge_word(const bpe *b, bpe_work *w, uint32_t count) {
-    symbol *symbols = w->symbols;
-    size_t heap_count = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        symbols[i].previous = i > 0 ? i - 1 : NO_SYMBOL;
-        symbols[i].next = i + 1 < count ? i + 1 : NO_SYMBOL;
-    }
-    for (uint32_t i = 0; i < count; i++)
-        consider(b, w, &heap_count, i);
-    while (heap_count > 0) {
-        uint64_t top = heap_pop(w->heap, &heap_count);
-        uint32_t i = (uint32_t)top;
-        symbol *s = &symbols[i];
-        /* Stale where the pair has changed since; ranks are unique to a pair. */
-        if (s->length == 0 || s->rank != (uint32_t)(top >> 32))
-            continue;
-        symbol *right = &symbols[s->next];
-        s->id = s->merged;
-        s->length += right->length;
-        s->next = right->next;
-        right->length = 0;
-        if (s->next != NO_SYMBOL)
-            symbols[s->next].previous = i;
-        if (s->previous != NO_SYMBOL)
-            consider(b, w, &heap_count, s->previous);
-        consider(b, w, &heap_count, i);
-    }
-}
-
-/* The token that is the whole word, -1 when there is none. */
-static int32_t find_whole(const bpe *b, bpe_work *w, piece word, bool byte_level,
-                          c2c_status *status, c2c_error *error) {
-    *status = C2C_STATUS_OK;
-    if (!byte_level)
-        return vocabulary_find_model(b->vocabulary, word.bytes, word.length);
-    if (word.length > b->vocabulary->longest)
-        return -1;
-    buffer_clear(&w->text);
-    for (size_t i = 0; i < word.length; i++) {
-        char text[4];
-        buffer_append(&w->text, text,
-                      utf8_write(byte_level_character((uint8_t)word.bytes[i]), text));
-    }
-    if (w->text.failed) {
-        *status = error_memory(error, 2 * word.length, "a word");
-        return -1;
-    }
-    return vocabulary_find_model(b->vocabulary, w->text.data, w->text.length);
-}
-
-c2c_status bpe_encode(const bpe *b, encoder *e, piece word, bool byte_level) {
-    c2c_status status = C2C_STATUS_OK;
-    if (b->ignore_merges) {
-        int32_t id = find_whole(b, &e->bpe, word, byte_level, &status, e->error);
-        if (status != C2C_STATUS_OK)
-            return status;
-        if (id >= 0)
-            return encoder_emit(e, id, piece_origin(word, 0, word.length));
-    }
-    status = work_reserve(&e->bpe, word.length, e->error);
-    if (status != C2C_STATUS_OK)
-        return status;
-    uint32_t count = split_word(b, word, byte_level, e->bpe.symbols);
-    merge_word(b, &e->bpe, count);
-    size_t start = 0;
-    for (uint32_t i = 0; i < count && status == C2C_STATUS_OK; i++) {
-        const symbol *s = &e->bpe.symbols[i];
-        if (s->length == 0)
-            continue;
-        status = encoder_emit(e, s->id, piece_origin(word, start, start + s->length));
-        start += s->length;
-    }
+    if (status == C2C_STATUS_OK)
+        status = load_merges(b, json_get(model, "merges"), l);
+    if (status == C2C_STATUS_OK)
+        find_mark_starts(b);
     return status;
 }

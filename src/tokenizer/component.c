@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#define TEXT_MEMBER_LIMIT 256
+
 const char *loader_where(char text[WHERE_TEXT], const loader *l, const char *where) {
     snprintf(text, WHERE_TEXT, "%s: %s", l->name, where);
     return text;
@@ -76,6 +78,10 @@ c2c_status component_text(const json_value *value, const char *key, const char *
     if (status != C2C_STATUS_OK)
         return status;
     *length = json_get(value, key)->count;
+    if (*length > TEXT_MEMBER_LIMIT)
+        return error_set(l->error, C2C_STATUS_UNSUPPORTED,
+                         "%s: %s.%s: expected at most %d bytes, found %zu", l->name, where, key,
+                         TEXT_MEMBER_LIMIT, *length);
     *text = arena_copy(l->arena, found, *length);
     return *text ? C2C_STATUS_OK : error_memory(l->error, *length, key);
 }

@@ -26,6 +26,7 @@ struct decoder_step {
     bool never;
 };
 
+/* To the next step, or out. Nothing is passed on for no text: an end may still follow. */
 static void pass_text(flow *f, size_t index, const char *text, size_t length) {
     const decoder *d = &f->stream->tokenizer->decoder;
     if (length == 0)
@@ -59,6 +60,7 @@ static void pass_end_on(const step *s, flow *f, size_t index) {
 
 /* ---- No decoder: spaces between tokens ---------------------------------------------------- */
 
+/* A space before every token but the first, when its first text or its end comes. */
 static void spaces_begin(flow *f, size_t index) {
     text_stage *stage = stage_of(f, index);
     if (stage->started)
@@ -154,6 +156,7 @@ static void fallback_end(const step *s, flow *f, size_t index) {
 
 /* ---- Fuse --------------------------------------------------------------------------------- */
 
+/* All tokens become one, whose end is the end of all. */
 static void fuse_text(const step *s, flow *f, size_t index, const char *text, size_t length) {
     (void)s;
     pass_text(f, index + 1, text, length);
@@ -165,6 +168,7 @@ static void fuse_end(const step *s, flow *f, size_t index) {
 
 /* ---- Replace ------------------------------------------------------------------------------ */
 
+/* Matches may span what came in pieces: only a whole token is searched. */
 static void replace_end(const step *s, flow *f, size_t index) {
     text_stage *stage = stage_of(f, index);
     buffer *token = &stage->token;
@@ -179,6 +183,14 @@ static void replace_end(const step *s, flow *f, size_t index) {
         f->status = pattern_next(&scan, f->stream->search, &found, &start, &end, f->error);
         if (f->status != C2C_STATUS_OK || !found)
             break;
+        f->stream->inserted += s->content_length;
+        if (f->stream->inserted > GROWTH_FREE + GROWTH_TIMES * f->stream->taken) {
+            f->status = error_set(f->error, C2C_STATUS_UNSUPPORTED,
+                                  "tokenizer.json: decoder: Replace put more than %zu bytes into "
+                                  "tokens of %zu",
+                                  f->stream->inserted - s->content_length, f->stream->taken);
+            break;
+        }
         pass_text(f, index + 1, token->data + copied, start - copied);
         pass_text(f, index + 1, s->content, s->content_length);
         copied = end;
@@ -212,6 +224,7 @@ static void strip_character(const step *s, flow *f, size_t index, const char *te
     pass_text(f, index + 1, text, size);
 }
 
+/* Behind the start, and with nothing to take at the end, all is passed at once. */
 static void strip_text(const step *s, flow *f, size_t index, const char *text, size_t length) {
     const text_stage *stage = stage_of(f, index);
     for (size_t i = 0, size; i < length; i += size) {
@@ -224,6 +237,7 @@ static void strip_text(const step *s, flow *f, size_t index, const char *text, s
     }
 }
 
+/* What waited was at the end: gone. */
 static void strip_end(const step *s, flow *f, size_t index) {
     (void)s;
     text_stage *stage = stage_of(f, index);
@@ -374,10 +388,12 @@ static void push(flow *f, int32_t id) {
     const vocabulary_token *token = vocabulary_token_of(&s->tokenizer->vocabulary, id);
     if (!token || (s->skip_special && token->special))
         return;
+    f->stream->taken += token->length;
     pass_text(f, 0, token->text, token->length);
     pass_end(f, 0);
 }
 
+/* First to last: what a step gives at its end, the later ones still work on. */
 static void finish(flow *f) {
     const decoder *d = &f->stream->tokenizer->decoder;
     for (size_t i = 0; i < d->count; i++)
@@ -385,6 +401,7 @@ static void finish(flow *f) {
             d->steps[i].finish(&d->steps[i], f, i);
 }
 
+/* Buffers remember that they failed; this is where it is asked. */
 static c2c_status flow_status(const flow *f) {
     bool failed = f->out->failed;
     for (size_t i = 0; i < TEXT_STREAM_STAGES; i++)
@@ -411,9 +428,10 @@ c2c_status tokenizer_decode(const tokenizer *t, const int32_t *ids, size_t count
     text_stream s;
     text_stream_init(&s, t, skip_special);
     flow f = {.stream = &s, .out = out, .error = error};
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count && f.status == C2C_STATUS_OK; i++)
         push(&f, ids[i]);
-    finish(&f);
+    if (f.status == C2C_STATUS_OK)
+        finish(&f);
     c2c_status status = flow_status(&f);
     text_stream_deinit(&s);
     return status;

@@ -8,6 +8,7 @@ void token_list_free(token_list *list) {
     *list = (token_list){0};
 }
 
+/* Doubling, so that a token costs no allocation of its own. */
 c2c_status token_list_reserve(token_list *list, size_t more, c2c_error *error) {
     size_t need, capacity = list->capacity ? list->capacity : 64, bytes;
     if (!size_add(list->count, more, &need))
@@ -24,6 +25,7 @@ c2c_status token_list_reserve(token_list *list, size_t more, c2c_error *error) {
     return C2C_STATUS_OK;
 }
 
+/* Byte-level tokens may begin and end between the bytes of a character. */
 static bool inside_character(const encoder *e, uint32_t at) {
     return at < e->length && ((unsigned char)e->text[at] & 0xc0) == 0x80;
 }
@@ -86,6 +88,8 @@ static c2c_status encode_part(encoder *e, piece part) {
     return status;
 }
 
+/* Raw added tokens are found before anything touches the text: a chat's markers stay what they are
+ * whatever the normalizer does. Empty parts are nobody's business. */
 static c2c_status encode_text(encoder *e) {
     const tokenizer *t = e->tokenizer;
     piece whole = {e->text, e->length, NULL, 0};
@@ -116,6 +120,7 @@ typedef struct counter {
     int32_t characters;
 } counter;
 
+/* Backwards, too: normalizing may have moved marks past each other. */
 static int32_t count_to(counter *c, size_t byte) {
     for (; c->byte < byte; c->byte++)
         c->characters += ((unsigned char)c->text[c->byte] & 0xc0) != 0x80;
@@ -124,6 +129,7 @@ static int32_t count_to(counter *c, size_t byte) {
     return c->characters;
 }
 
+/* Offsets become what Python's strings count. */
 static void count_characters(encoder *e, size_t first) {
     counter c = {.text = e->text};
     for (size_t i = first; i < e->out->count; i++) {
@@ -137,6 +143,7 @@ static void count_characters(encoder *e, size_t first) {
 
 /* ---- One call ----------------------------------------------------------------------------- */
 
+/* Scratch belongs to the call: a tokenizer is never written to, so threads may share it. */
 static c2c_status encoder_init(encoder *e, c2c_error *error) {
     size_t steps = e->tokenizer->pre_tokenizer.count;
     e->pattern = pattern_work_new();

@@ -44,7 +44,13 @@ c2c_status component_load_sequence(const component_kind *kinds, void *list, cons
 
 struct pattern;
 
-/* A text member of a component, copied into the arena; it may hold zero bytes. */
+/* What a component may put into a text, in all: a file could ask for any amount. Unicode's normal
+ * forms make at most eleven times as much of a text. */
+#define GROWTH_FREE  65536 /* bytes, plus */
+#define GROWTH_TIMES 64    /* times the text */
+
+/* A text member of a component, copied into the arena; it may hold zero bytes. At most 256 bytes:
+ * it may stand for every character. */
 c2c_status component_text(const json_value *value, const char *key, const char **text,
                           size_t *length, const char *where, const loader *l);
 /* A character, given as a string of one. */
@@ -271,10 +277,11 @@ int byte_level_byte(uint32_t character); /* -1: not of the alphabet */
 /* Appends the bytes that `text` stands for, or `text` itself if any character is not in it. */
 void byte_level_decode(const char *text, size_t length, buffer *out);
 
-/* ---- Byte pair encoding (bpe.c) ----------------------------------------------------------- */
+/* ---- Byte pair encoding (bpe.c, bpe_word.c)
+ * ----------------------------------------------------------- */
 
 typedef struct bpe_merge {
-    uint64_t pair; /* left id, right id; UINT64_MAX: free */
+    uint64_t pair; /* left id, right id; UINT64_MAX: a free row */
     uint32_t rank;
     int32_t merged;
 } bpe_merge;
@@ -282,22 +289,30 @@ typedef struct bpe_merge {
 typedef struct bpe {
     const vocabulary *vocabulary;
     bpe_merge *merges; /* open addressing by pair */
+    uint64_t *filter;  /* 8 bits per row: a pair whose bit is clear is in no row */
     size_t mask;
-    int32_t bytes[256];    /* the token of each byte-level character, or -1 */
-    int32_t fallback[256]; /* "<0x00>" ... "<0xFF>", or -1 */
-    int32_t unknown;       /* -1: none; unknown characters then give nothing */
+    const bpe_merge *byte_pairs; /* [256 * 256] of bytes; rank UINT32_MAX: never. NULL: not used */
+    bool starts_at_mark;         /* nothing merges with a "▁" behind it, but another one */
+    int32_t bytes[256];          /* the token of each byte-level character, or -1 */
+    int32_t fallback[256];       /* "<0x00>" ... "<0xFF>", or -1 */
+    int32_t unknown;             /* -1: none; unknown characters then give nothing */
     bool byte_fallback, fuse_unknown, ignore_merges;
 } bpe;
 
 c2c_status bpe_load(bpe *b, const vocabulary *v, const json_value *model, const loader *l);
 
 bool bpe_has_all_bytes(const bpe *b);
+/* Prepares a model that has all bytes for byte-level words. */
+c2c_status bpe_prepare_bytes(bpe *b, const loader *l);
+/* NULL: these two are never merged. */
+const bpe_merge *bpe_find_merge(const bpe *b, int32_t left, int32_t right);
 
 /* Scratch of one encoding. Zero-initialise. */
 typedef struct bpe_work {
     struct bpe_symbol *symbols;
     uint64_t *heap;
-    size_t capacity; /* symbols */
+    size_t capacity;          /* symbols */
+    struct bpe_cached *cache; /* NULL until a long text wants it */
     buffer text;
 } bpe_work;
 

@@ -36,6 +36,7 @@ typedef struct composer {
     int last_class; /* of `blocked`, -1: empty */
 } composer;
 
+/* Out of memory is remembered and asked for once, at the end. */
 static void list_push(mark_list *list, mark m) {
     if (list->count == list->capacity && !list->failed) {
         size_t capacity = list->capacity ? list->capacity * 2 : 32, bytes;
@@ -52,6 +53,7 @@ static void list_push(mark_list *list, mark m) {
 
 /* ---- Writing ------------------------------------------------------------------------------ */
 
+/* One more character of the source is accounted for. */
 static void consume(composer *c) {
     if (c->consumed >= c->in.length)
         return;
@@ -81,6 +83,7 @@ static bool compose_pair(uint32_t first, uint32_t second, uint32_t *composed) {
     return true;
 }
 
+/* The starter and the marks that could not join it. */
 static void write_starter(composer *c) {
     if (c->has_starter)
         write_mark(c, c->starter);
@@ -90,6 +93,8 @@ static void write_starter(composer *c) {
     c->last_class = -1;
 }
 
+/* The composition algorithm of UAX 15: a mark joins the starter unless one of its own class, or of
+ * a higher one, stands between them. */
 static void compose_next(composer *c, mark m) {
     if (!c->has_starter) {
         if (m.class != 0) {
@@ -116,28 +121,38 @@ static void compose_next(composer *c, mark m) {
 
 /* Marks in order of their classes, otherwise as they came: counted, so that a long row of marks
  * costs no more than its length. */
-static void finish_run(composer *c) {
+static void sort_run(composer *c) {
     size_t starts[257] = {0};
-    mark_list *run = &c->run;
+    mark_list *run = &c->run, *sorted = &c->sorted;
     for (size_t i = 0; i < run->count; i++)
         starts[run->items[i].class + 1]++;
     for (size_t i = 1; i < 257; i++)
         starts[i] += starts[i - 1];
-    c->sorted.count = 0;
+    sorted->count = 0;
     for (size_t i = 0; i < run->count; i++)
-        list_push(&c->sorted, run->items[i]);
-    if (c->sorted.failed)
-        return;
-    for (size_t i = 0; i < run->count; i++)
-        c->sorted.items[starts[run->items[i].class]++] = run->items[i];
-    for (size_t i = 0; i < run->count; i++)
-        if (c->form & NORMAL_FORM_C)
-            compose_next(c, c->sorted.items[i]);
-        else
-            write_mark(c, c->sorted.items[i]);
-    run->count = 0;
+        list_push(sorted, run->items[i]);
+    for (size_t i = 0; i < run->count && !sorted->failed; i++)
+        sorted->items[starts[run->items[i].class]++] = run->items[i];
+    mark_list unsorted = *run;
+    *run = *sorted;
+    *sorted = unsorted;
 }
 
+static void finish_run(composer *c) {
+    bool in_order = true;
+    for (size_t i = 1; i < c->run.count; i++)
+        in_order &= c->run.items[i - 1].class <= c->run.items[i].class;
+    if (!in_order)
+        sort_run(c);
+    for (size_t i = 0; i < c->run.count; i++)
+        if (c->form & NORMAL_FORM_C)
+            compose_next(c, c->run.items[i]);
+        else
+            write_mark(c, c->run.items[i]);
+    c->run.count = 0;
+}
+
+/* A starter ends the run before it: marks never move past one. */
 static void decompose(composer *c, uint32_t character) {
     utf8proc_int32_t parts[32]; /* the longest decomposition, of U+FDFA, has 18 */
     int boundary = 0;
@@ -186,26 +201,63 @@ static bool always_composed(uint32_t c) {
 #define FIRST_CANONICAL  0xc0
 #define FIRST_COMPATIBLE 0xa0
 
-static bool is_normal(normal_form form, piece in) {
-    uint32_t limit = form & NORMAL_FORM_KD ? FIRST_COMPATIBLE : FIRST_CANONICAL;
-    for (size_t i = 0, size; i < in.length; i += size) {
-        uint32_t c = utf8_read(in.bytes + i, &size);
-        if (form == NORMAL_FORM_C ? !always_composed(c) : c >= limit)
-            return false;
+static bool is_normal(normal_form form, uint32_t c) {
+    if (form == NORMAL_FORM_C)
+        return always_composed(c);
+    return c < (form & NORMAL_FORM_KD ? FIRST_COMPATIBLE : FIRST_CANONICAL);
+}
+
+/* The end of the characters from `start` that are normal whatever stands beside them; *last is
+ * where the last of them starts. */
+static size_t skip_normal(normal_form form, piece in, size_t start, size_t *last) {
+    size_t i = start, size;
+    for (*last = start; i < in.length; i += size) {
+        if (!is_normal(form, utf8_read(in.bytes + i, &size)))
+            break;
+        *last = i;
     }
-    return true;
+    return i;
+}
+
+/* Writes all that waits; nothing behind it can join it. */
+static void finish(composer *c) {
+    finish_run(c);
+    write_starter(c);
+    c->has_starter = false;
+}
+
+/* Copies [start, end), normal characters, past the composer. */
+static void copy_normal(composer *c, size_t start, size_t end) {
+    if (end == start)
+        return;
+    finish(c);
+    piece_buffer_copy(c->out, piece_slice(c->in, start, end));
+    c->consumed = end;
+    c->last = piece_origin(c->in, character_before(c->in.bytes, end), end);
 }
 
 bool normal_form_write(normal_form form, piece in, piece_buffer *out) {
-    if (is_normal(form, in))
+    size_t last, i = skip_normal(form, in, 0, &last), size;
+    if (i == in.length)
         return false;
     composer c = {.in = in, .out = out, .form = form, .last_class = -1};
-    uint32_t start = in.length ? piece_origin(in, 0, 1).start : 0;
+    uint32_t start = piece_origin(in, 0, 1).start;
     c.last = (origin){start, start};
-    for (size_t i = 0, size; i < in.length; i += size)
-        decompose(&c, utf8_read(in.bytes + i, &size));
-    finish_run(&c);
-    write_starter(&c);
+    /* The last normal character may be what a mark behind it joins: it goes through the composer.
+     */
+    copy_normal(&c, 0, last);
+    for (i = last; i < in.length; i += size) {
+        uint32_t character = utf8_read(in.bytes + i, &size);
+        decompose(&c, character);
+        if (is_normal(form, character))
+            continue;
+        size_t next = skip_normal(form, in, i + size, &last);
+        if (next > i + size) {
+            copy_normal(&c, i + size, last);
+            size = last - i;
+        }
+    }
+    finish(&c);
     if (c.run.failed || c.sorted.failed || c.blocked.failed)
         out->bytes.failed = true;
     free(c.run.items);

@@ -52,6 +52,7 @@ static c2c_status run_lowercase(const step *s, const rewriting *r, piece *result
     return C2C_STATUS_OK;
 }
 
+/* What is put in stands for the last character that it replaces, whatever its length. */
 static c2c_status run_replace(const step *s, const rewriting *r, piece *result) {
     pattern_scan scan = {.pattern = s->pattern, .text = r->in.bytes, .length = r->in.length};
     size_t copied = 0, start, end;
@@ -80,6 +81,7 @@ static c2c_status run_prepend(const step *s, const rewriting *r, piece *result) 
     return C2C_STATUS_OK;
 }
 
+/* A view is enough: what remains is where it was. */
 static c2c_status run_strip(const step *s, const rewriting *r, piece *result) {
     size_t start = 0, end = r->in.length, size;
     while (s->left && start < end && unicode_is_space(utf8_read(r->in.bytes + start, &size)))
@@ -96,6 +98,7 @@ static c2c_status run_strip(const step *s, const rewriting *r, piece *result) {
 
 /* ---- Loading ------------------------------------------------------------------------------ */
 
+/* Takes the step over, its pattern too, even when there is no room. */
 static c2c_status add_step(normalizer *n, step s, const char *where, const loader *l) {
     c2c_status status = C2C_STATUS_OK;
     if (!n->steps)
@@ -218,6 +221,10 @@ c2c_status normalizer_run(const normalizer *n, piece in, piece_buffer work[2],
             return status;
         if (r.out->bytes.failed)
             return error_memory(error, in.length, "a normalized text");
+        if (out->length > GROWTH_FREE + GROWTH_TIMES * in.length)
+            return error_set(error, C2C_STATUS_UNSUPPORTED,
+                             "tokenizer.json: normalizer: a text of %zu bytes grew to %zu",
+                             in.length, out->length);
         if (out->bytes && out->bytes == r.out->bytes.data)
             next = !next;
     }

@@ -38,12 +38,14 @@ typedef struct translator {
     const loader *l;
 } translator;
 
+/* Says where: expressions are long. */
 static c2c_status refuse(const translator *t, const char *what) {
     return error_set(t->l->error, C2C_STATUS_UNSUPPORTED,
                      "%s: %s: regular expression, byte %zu: %s is not supported", t->l->name,
                      t->where, t->at, what);
 }
 
+/* The byte at some distance, -1 past the end. */
 static int peek(const translator *t, size_t ahead) {
     return t->length - t->at > ahead ? (unsigned char)t->text[t->at + ahead] : -1;
 }
@@ -205,6 +207,7 @@ static bool copy_posix_class(translator *t) {
     return false;
 }
 
+/* The inside of a class is copied but for its escapes, which have their own forms here. */
 static c2c_status translate_class(translator *t) {
     copy(t, 1);
     if (peek(t, 0) == '^')
@@ -251,6 +254,7 @@ static c2c_status translate_options(translator *t) {
     return C2C_STATUS_OK;
 }
 
+/* Remembers where the group starts: a quantifier may follow its end. */
 static c2c_status open_group(translator *t) {
     static const char *const plain[] = {"(?:", "(?=", "(?!", "(?>", "(?<=", "(?<!", NULL};
     size_t start = t->out->length, i = 0;
@@ -341,6 +345,7 @@ static c2c_status translate_interval(translator *t) {
     return C2C_STATUS_OK;
 }
 
+/* *, + and ? with ? (lazy) or + (possessive) mean the same to both. */
 static c2c_status translate_quantifier(translator *t) {
     if (!t->has_atom)
         return refuse(t, "a quantifier with nothing to repeat");
@@ -351,6 +356,7 @@ static c2c_status translate_quantifier(translator *t) {
     return C2C_STATUS_OK;
 }
 
+/* Everything else, letters and signs, stands for itself in both. */
 static c2c_status translate_next(translator *t) {
     int c = peek(t, 0);
     if (c == '(')

@@ -14,6 +14,7 @@
 
 struct pattern {
     pcre2_code *code;
+    bool compiled; /* to machine code */
 };
 
 struct pattern_work {
@@ -21,6 +22,7 @@ struct pattern_work {
     pcre2_match_context *context;
 };
 
+/* Options are for Oniguruma's meaning: Unicode classes, and newlines that are \n alone. */
 static c2c_status compile(pattern *p, const char *text, size_t length, uint32_t options,
                           const char *where, const loader *l) {
     int code;
@@ -40,7 +42,7 @@ static c2c_status compile(pattern *p, const char *text, size_t length, uint32_t 
                          l->name, where, reason, (size_t)offset);
     }
     /* Without a compiler for this machine, or memory for it, matching is only slower. */
-    pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
+    p->compiled = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0;
     return C2C_STATUS_OK;
 }
 
@@ -85,6 +87,7 @@ void pattern_free(pattern *p) {
     free(p);
 }
 
+/* One pair of offsets is enough: only the whole match is asked for. */
 pattern_work *pattern_work_new(void) {
     pattern_work *w = calloc(1, sizeof *w);
     if (!w)
@@ -110,14 +113,17 @@ void pattern_work_free(pattern_work *w) {
 
 static int search(const pattern_scan *s, pattern_work *w) {
     PCRE2_SPTR text = (PCRE2_SPTR)s->text;
-    int result = pcre2_match(s->pattern->code, text, s->length, s->at, PCRE2_NO_UTF_CHECK, w->data,
-                             w->context);
+    const pattern *p = s->pattern;
+    int result = PCRE2_ERROR_JIT_STACKLIMIT;
+    if (p->compiled)
+        result = pcre2_jit_match(p->code, text, s->length, s->at, 0, w->data, w->context);
     if (result == PCRE2_ERROR_JIT_STACKLIMIT) /* the interpreter keeps its stack on the heap */
-        result = pcre2_match(s->pattern->code, text, s->length, s->at,
-                             PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, w->data, w->context);
+        result = pcre2_match(p->code, text, s->length, s->at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
+                             w->data, w->context);
     return result;
 }
 
+/* As Rust's iterators: an empty match is one, except right behind the match before it. */
 c2c_status pattern_next(pattern_scan *s, pattern_work *w, bool *found, size_t *start, size_t *end,
                         c2c_error *error) {
     *found = false;

@@ -38,6 +38,7 @@ static bool is_space(uint32_t character) {
     return unicode_is_space(character) || character == byte_level_character(' ');
 }
 
+/* Counted in characters: one byte-level space is one space of the text. */
 size_t leading_spaces(const char *text, size_t length) {
     size_t count = 0, size;
     for (size_t i = 0; i < length && is_space(utf8_read(text + i, &size)); i += size)
@@ -105,6 +106,7 @@ static c2c_status load_byte_level(void *list, const json_value *value, const cha
 
 /* ---- TemplateProcessing ------------------------------------------------------------------- */
 
+/* Special tokens stand for no text: offsets (0, 0). */
 static c2c_status run_template(const struct post_step *s, encoder *e, bool add_special) {
     if (!add_special)
         return C2C_STATUS_OK;
@@ -150,6 +152,7 @@ static c2c_status read_special(const vocabulary *v, const json_value *template,
     return C2C_STATUS_OK;
 }
 
+/* Only "single" matters: pairs of texts are not encoded here. */
 static c2c_status load_template(void *list, const json_value *value, const char *where,
                                 const loader *l) {
     post_processor *p = list;

@@ -92,6 +92,7 @@ typedef struct cutter {
     bool waiting, delimiter;
 } cutter;
 
+/* The part that waits is complete: hands it on, or drops it. */
 static c2c_status cutter_flush(cutter *c) {
     bool drop = !c->waiting || (c->delimiter && c->step->behavior == SPLIT_REMOVED);
     c->waiting = false;
@@ -100,6 +101,9 @@ static c2c_status cutter_flush(cutter *c) {
     return hand_on(c->step, c->encoder, c->index, piece_slice(c->in, c->start, c->end));
 }
 
+/* One rule per behavior: does this part belong to the one that waits? What a part was, delimiter
+ * or not, is that of the last piece joined to it; so "previous" and "next" join once, and of a row
+ * of delimiters only the one beside the text moves. */
 static c2c_status cutter_add(cutter *c, size_t start, size_t end, bool delimiter) {
     bool join = false;
     switch (c->step->behavior) {
@@ -124,6 +128,7 @@ static c2c_status cutter_add(cutter *c, size_t start, size_t end, bool delimiter
     return status;
 }
 
+/* Cuts a piece into matches and what lies between them, in order and without gaps. */
 static c2c_status cut(const step *s, encoder *e, size_t index, piece in) {
     if (!s->pattern)
         return hand_on(s, e, index, in);
@@ -163,7 +168,7 @@ static c2c_status run_marked(const step *s, encoder *e, size_t index, piece in) 
     return cut(s, e, index, piece_buffer_view(work));
 }
 
-/* Spaces become the mark first. */
+/* Spaces become the mark first; each mark stands for the space that it replaces. */
 static c2c_status run_metaspace(const step *s, encoder *e, size_t index, piece in) {
     piece_buffer *work = &e->replaced[index];
     if (!memchr(in.bytes, ' ', in.length))
@@ -184,6 +189,7 @@ static c2c_status run_metaspace(const step *s, encoder *e, size_t index, piece i
 
 /* ---- Loading ------------------------------------------------------------------------------ */
 
+/* Takes the step over, its pattern too, even when there is no room. */
 static c2c_status add_step(pre_tokenizer *p, step s, const char *where, const loader *l) {
     c2c_status status = C2C_STATUS_OK;
     if (!p->steps)
@@ -200,6 +206,7 @@ static c2c_status add_step(pre_tokenizer *p, step s, const char *where, const lo
     return status;
 }
 
+/* trim_offsets of this component is read by the post-processor of the same name only. */
 static c2c_status load_byte_level(void *list, const json_value *value, const char *where,
                                   const loader *l) {
     static const bool yes = true;
@@ -226,6 +233,7 @@ static c2c_status load_cut(void *list, const char *expression, step s, const cha
     return status == C2C_STATUS_OK ? add_step(list, s, where, l) : status;
 }
 
+/* What Unicode calls numbers (fractions and Roman numerals too), as Rust's is_numeric does. */
 static c2c_status load_digits(void *list, const json_value *value, const char *where,
                               const loader *l) {
     bool individual = false;
@@ -236,6 +244,7 @@ static c2c_status load_digits(void *list, const json_value *value, const char *w
     return status == C2C_STATUS_OK ? load_cut(list, "\\p{N}", s, where, l) : status;
 }
 
+/* Words and rows of signs; the white space between them is gone. */
 static c2c_status load_whitespace(void *list, const json_value *value, const char *where,
                                   const loader *l) {
     (void)value;

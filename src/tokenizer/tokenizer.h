@@ -65,6 +65,7 @@ typedef struct text_stream {
     const tokenizer *tokenizer;
     bool skip_special;
     text_stage stages[TEXT_STREAM_STAGES];
+    size_t taken, inserted;      /* bytes of tokens, and bytes put between them */
     struct pattern_work *search; /* NULL until it is needed */
 } text_stream;
 

@@ -6,12 +6,14 @@
 
 #define FREE (-1)
 
+/* Spreads every bit over the lower ones, which choose the slot. */
 static uint64_t mix(uint64_t h) {
     h ^= h >> 32;
     h *= 0x9e3779b97f4a7c15u;
     return h ^ h >> 29;
 }
 
+/* Eight bytes at a time; most tokens have fewer. */
 static uint32_t hash_text(const vocabulary *v, const char *text, size_t length) {
     uint64_t h = v->seed ^ length, word;
     for (; length >= 8; length -= 8, text += 8) {
@@ -94,6 +96,7 @@ void vocabulary_add(vocabulary *v, const char *text, uint32_t length, int32_t id
 
 /* ---- Loading ------------------------------------------------------------------------------ */
 
+/* Tokens are named in messages: a vocabulary has no line numbers. */
 static c2c_status bad_id(const json_member *m, const char *what, const loader *l) {
     char excerpt[EXCERPT_TEXT];
     return error_set(l->error, C2C_STATUS_BAD_FILE, "%s: model.vocab: \"%s\": %s", l->name,
@@ -120,6 +123,7 @@ static c2c_status measure(const json_value *vocab, size_t *ids, size_t *bytes, c
     return C2C_STATUS_OK;
 }
 
+/* Tables at most five eighths full, with room for what is added later. */
 static c2c_status allocate(vocabulary *v, size_t ids, size_t entries, const loader *l) {
     size_t slots = 16;
     while (slots * 5 / 8 < entries)
@@ -154,6 +158,8 @@ static c2c_status add_member(vocabulary *v, const json_member *m, uint32_t hash,
     return C2C_STATUS_OK;
 }
 
+/* Members mostly come in the order of their ids, texts are copied side by side in this order: what
+ * belongs together lies together. */
 c2c_status vocabulary_load(vocabulary *v, const json_value *vocab, size_t added, const loader *l) {
     if (!vocab || vocab->type != JSON_OBJECT)
         return error_set(l->error, C2C_STATUS_BAD_FILE,

@@ -210,6 +210,32 @@ static void test_too_many_components(void **state) {
     buffer_free(&list);
 }
 
+/* A text that each of eight steps makes sixteen times as long. */
+static void test_growth(void **state) {
+    (void)state;
+    tokenizer *t;
+    token_list tokens = {0};
+    buffer steps = {0}, list = {0}, out = {0};
+    for (int i = 0; i < 8; i++)
+        buffer_printf(&steps, "%s{'type':'Replace','pattern':{'String':'a'},'content':'%s'}",
+                      i > 0 ? "," : "", "aaaaaaaaaaaaaaaa");
+    buffer_printf(&list, "{'type':'Sequence','normalizers':[%s],'decoders':[%s]}", steps.data,
+                  steps.data);
+    parts p = {.normalizer = list.data, .decoder = list.data, .pre_tokenizer = BYTES};
+    assert_ok(parts_open(&t, &p, &test_error));
+    assert_fails(tokenizer_encode(t, "bab", 3, false, &tokens, &test_error), UNKNOWN,
+                 "tokenizer.json: normalizer", "3 bytes", "grew");
+    const int32_t ids[] = {'b', 'a', 'b'};
+    assert_fails(tokenizer_decode(t, ids, 3, false, &out, &test_error), UNKNOWN,
+                 "tokenizer.json: decoder", "tokens of 2");
+    assert_int_equal(tokens.count, 0);
+    token_list_free(&tokens);
+    tokenizer_close(t);
+    buffer_free(&steps);
+    buffer_free(&list);
+    buffer_free(&out);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_files),
@@ -217,6 +243,7 @@ int main(void) {
         cmocka_unit_test(test_open),
         cmocka_unit_test(test_endless_pattern),
         cmocka_unit_test(test_too_many_components),
+        cmocka_unit_test(test_growth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
