@@ -48,6 +48,8 @@ typedef struct option_set {
     size_t count;        /* <= OPTIONS_MAX */
     const char *operand; /* "PATH", the one required argument without a name; or NULL */
     const char **operand_target;
+    const char *second; /* the operand after it, if there is one */
+    const char **second_target;
 } option_set;
 
 typedef enum options_outcome { OPTIONS_READY = 0, OPTIONS_HELP, OPTIONS_WRONG } options_outcome;
@@ -71,7 +73,7 @@ struct verb {
     int (*run)(const verb *v, int argc, char *const *argv); /* after the name; an exit status */
 };
 
-extern const verb run_verb, demo_verb, inspect_verb;
+extern const verb run_verb, demo_verb, inspect_verb, convert_verb;
 
 /* True: go on. False: *status is what the verb returns, after help or the usage error. */
 bool verb_options(const verb *v, const option_set *set, int argc, char *const *argv, int *status);

@@ -16,7 +16,7 @@ static const verb version_verb = {.name = "version",
                                   .summary = "print the version",
                                   .run = version_run};
 
-static const verb *const verbs[] = {&run_verb,  &demo_verb,    &inspect_verb,
+static const verb *const verbs[] = {&run_verb,  &demo_verb,    &inspect_verb, &convert_verb,
                                     &help_verb, &version_verb, NULL};
 
 static const verb *verb_find(const char *name) {

@@ -122,27 +122,30 @@ static c2c_status read_option(const option_set *set, int argc, char *const *argv
     return read_value(o, argv[++*at], error);
 }
 
-static c2c_status read_operand(const option_set *set, const char *argument, bool *given,
+static c2c_status read_operand(const option_set *set, const char *argument, int *given,
                                c2c_error *error) {
-    if (!set->operand)
+    int expected = (set->operand != NULL) + (set->second != NULL);
+    if (!expected)
         return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "unexpected argument \"%s\"",
                          argument);
-    if (*given)
+    if (*given == expected)
         return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
-                         "expected one %s, found a second one: \"%s\"", set->operand, argument);
-    *given = true;
-    *set->operand_target = argument;
+                         "expected one %s, found a second one: \"%s\"",
+                         set->second ? set->second : set->operand, argument);
+    *((*given)++ ? set->second_target : set->operand_target) = argument;
     return C2C_STATUS_OK;
 }
 
-static c2c_status check_required(const option_set *set, const bool *seen, bool operand,
+static c2c_status check_required(const option_set *set, const bool *seen, int operands,
                                  c2c_error *error) {
     for (size_t i = 0; i < set->count; i++)
         if (set->options[i].required && !seen[i])
             return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "%s %s is missing",
                              set->options[i].name, set->options[i].value);
-    if (set->operand && !operand)
+    if (set->operand && operands < 1)
         return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "%s is missing", set->operand);
+    if (set->second && operands < 2)
+        return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "%s is missing", set->second);
     return C2C_STATUS_OK;
 }
 
@@ -150,7 +153,8 @@ options_outcome options_parse(const option_set *set, int argc, char *const *argv
                               c2c_error *error) {
     C2C_ASSERT(set->count <= OPTIONS_MAX);
     bool seen[OPTIONS_MAX + 1] = {false}; /* the last one is for unknown options */
-    bool operand = false, names_end = false;
+    int operands = 0;
+    bool names_end = false;
     for (int i = 0; i < argc; i++) {
         const char *argument = argv[i];
         c2c_status status;
@@ -165,12 +169,12 @@ options_outcome options_parse(const option_set *set, int argc, char *const *argv
             status =
                 read_option(set, argc, argv, &i, &seen[o ? o - set->options : OPTIONS_MAX], error);
         } else {
-            status = read_operand(set, argument, &operand, error);
+            status = read_operand(set, argument, &operands, error);
         }
         if (status)
             return OPTIONS_WRONG;
     }
-    return check_required(set, seen, operand, error) ? OPTIONS_WRONG : OPTIONS_READY;
+    return check_required(set, seen, operands, error) ? OPTIONS_WRONG : OPTIONS_READY;
 }
 
 /* The default in brackets, or nothing where there is none. */

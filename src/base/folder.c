@@ -117,6 +117,9 @@ static c2c_status remove_all(const removal *r, c2c_error *error) {
 }
 
 c2c_status folder_remove(const char *path, c2c_error *error) {
+    struct stat info;
+    if (lstat(path, &info) == 0 && S_ISLNK(info.st_mode))
+        return unlink(path) == 0 ? C2C_STATUS_OK : folder_error(error, path, "remove");
     return remove_all(&(removal){path, 0}, error);
 }
 

@@ -78,6 +78,9 @@ c2c_status json_get_string(const json_value *object, const char *key, const char
 
 /* Appends `text` as a JSON string with quotes, escaped; bytes that are not UTF-8 become U+FFFD. */
 void json_write_string(buffer *out, const char *text, size_t length);
+/* Appends a value as Python's json.dump does with indent=2, its first line without indentation;
+ * `level` is how deep it stands. Parsed again it is the same value. */
+void json_write_value(buffer *out, const json_value *value, int level);
 
 /* ---- UTF-8 (utf8.c) ----------------------------------------------------------------------- */
 
@@ -91,6 +94,11 @@ typedef struct named_tensor {
     tensor view;      /* of mapped bytes, aligned to its element size */
     const char *path; /* the file it is in */
 } named_tensor;
+
+typedef enum tensor_format {
+    TENSOR_FORMAT_SAFETENSORS = 0, /* as the reference implementation orders it */
+    TENSOR_FORMAT_PT               /* as torch.save writes a state dict */
+} tensor_format;
 
 /* One or several mapped files. Names are unique, sizes and offsets checked, nothing overlaps
  * (safetensors; tensors of a .pt may share a storage) and every view lies inside its file. Opening
@@ -109,17 +117,13 @@ c2c_status tensor_folder_open(tensor_file **file, const char *folder, c2c_error 
 void tensor_file_close(tensor_file *file);
 
 const char *tensor_file_path(const tensor_file *file);
+tensor_format tensor_file_format(const tensor_file *file); /* of a folder: safetensors */
 size_t tensor_file_count(const tensor_file *file);
 const named_tensor *tensor_file_at(const tensor_file *file, size_t i); /* in order of name */
 const named_tensor *tensor_file_find(const tensor_file *file, const char *name); /* or NULL */
 
 /* ---- Writing tensors (tensor_write.c; safetensors_write.c; pickle_write.c, zip_write.c,
  * pt_write.c) ------------------------------------------------------------------------------ */
-
-typedef enum tensor_format {
-    TENSOR_FORMAT_SAFETENSORS = 0, /* as the reference implementation orders it */
-    TENSOR_FORMAT_PT               /* as torch.save writes a state dict */
-} tensor_format;
 
 /* What a tensor's elements are written as where `type` is asked for: weights (f32, f16, bf16) as
  * `type`, all others, and all when `type` is DTYPE_COUNT, as they are. */
@@ -131,5 +135,18 @@ dtype tensor_written_type(const tensor *view, dtype type);
  * C2C_STATUS_UNSUPPORTED: a .pt of 4 GiB or more. */
 c2c_status tensor_file_write(const char *path, tensor_format format, const named_tensor *tensors,
                              size_t count, dtype type, c2c_error *error);
+
+/* What converting files did; each conversion adds to it. */
+typedef struct tensor_conversion {
+    int64_t files, copied; /* copied: nothing had to change, so every byte is the same */
+    int64_t tensors;
+    int64_t from_types[DTYPE_COUNT], to_types[DTYPE_COUNT]; /* how many tensors */
+    int64_t from_bytes, to_bytes;                           /* of the files */
+    int64_t from_formats[2];                                /* how many files */
+} tensor_conversion;
+
+/* Reads a file of tensors and writes it to `to` as tensor_file_write does; the two may be one. */
+c2c_status tensor_file_convert(const char *from, const char *to, tensor_format format, dtype type,
+                               tensor_conversion *done, c2c_error *error);
 
 #endif

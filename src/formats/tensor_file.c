@@ -145,7 +145,9 @@ static c2c_status refuse_known(file_bytes bytes, c2c_error *error) {
 
 /* By content, not by name: people rename files. */
 c2c_status tensor_file_read(tensor_file *file, file_bytes bytes, c2c_error *error) {
-    if (starts_with(bytes, "PK", 2))
+    bool pt = starts_with(bytes, "PK", 2);
+    file->format = pt ? TENSOR_FORMAT_PT : TENSOR_FORMAT_SAFETENSORS;
+    if (pt)
         return pt_read(file, bytes, error);
     c2c_status status = refuse_known(bytes, error);
     return status == C2C_STATUS_OK ? safetensors_read(file, bytes, error) : status;
@@ -210,6 +212,10 @@ c2c_status tensor_file_open_bytes(tensor_file **file, const void *data, size_t s
 
 const char *tensor_file_path(const tensor_file *file) {
     return file->path;
+}
+
+tensor_format tensor_file_format(const tensor_file *file) {
+    return file->format;
 }
 
 size_t tensor_file_count(const tensor_file *file) {

@@ -8,6 +8,7 @@
 struct tensor_file {
     arena *memory; /* names, paths, and copies of what was not aligned */
     char *path;
+    tensor_format format;
     file_map *maps;
     size_t map_count;
     named_tensor *tensors;

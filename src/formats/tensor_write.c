@@ -1,9 +1,11 @@
 /* tensor_write.c - what writing a file of tensors has in common: the file is written aside, and
  * elements are converted on their way, a piece at a time. The layouts are safetensors_write.c and
- * pt_write.c. */
+ * pt_write.c. Converting a file is reading it and writing it. */
 #include "formats/tensor_write.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 
 #define PIECE_BYTES (64 << 10)
 
@@ -54,4 +56,68 @@ c2c_status tensor_file_write(const char *path, tensor_format format, const named
         status =
             format == TENSOR_FORMAT_PT ? pt_write(&out, error) : safetensors_write(&out, error);
     return file_writer_end(out.writer, status, error);
+}
+
+/* ---- Converting --------------------------------------------------------------------------- */
+
+/* Counts the tensors; true when all have the type already that they shall have. */
+static bool tally(const tensor_file *file, dtype type, tensor_conversion *done) {
+    bool same = true;
+    for (size_t i = 0; i < tensor_file_count(file); i++) {
+        const tensor *view = &tensor_file_at(file, i)->view;
+        dtype written = tensor_written_type(view, type);
+        done->from_types[view->type]++;
+        done->to_types[written]++;
+        done->tensors++;
+        same = same && written == view->type;
+    }
+    return same;
+}
+
+static c2c_status copy_file(const char *from, const char *to, c2c_error *error) {
+    file_map map;
+    c2c_status status = file_map_open(&map, from, error);
+    if (!status)
+        status = file_write(to, map.data, map.size, error);
+    file_map_close(&map);
+    return status;
+}
+
+static c2c_status write_list(const tensor_file *file, const char *to, tensor_format format,
+                             dtype type, c2c_error *error) {
+    size_t count = tensor_file_count(file);
+    named_tensor *list = calloc(count + 1, sizeof *list);
+    if (!list)
+        return error_memory(error, count * sizeof *list, to);
+    for (size_t i = 0; i < count; i++)
+        list[i] = *tensor_file_at(file, i);
+    c2c_status status = tensor_file_write(to, format, list, count, type, error);
+    free(list);
+    return status;
+}
+
+static int64_t file_bytes_of(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 ? (int64_t)info.st_size : 0;
+}
+
+c2c_status tensor_file_convert(const char *from, const char *to, tensor_format format, dtype type,
+                               tensor_conversion *done, c2c_error *error) {
+    tensor_file *file;
+    int64_t from_bytes = file_bytes_of(from);
+    c2c_status status = tensor_file_open(&file, from, error);
+    if (status)
+        return status;
+    bool copy = tally(file, type, done) && tensor_file_format(file) == format;
+    if (copy)
+        status = copy_file(from, to, error);
+    else
+        status = write_list(file, to, format, type, error);
+    done->files++;
+    done->copied += copy;
+    done->from_formats[tensor_file_format(file)]++;
+    done->from_bytes += from_bytes;
+    done->to_bytes += file_bytes_of(to);
+    tensor_file_close(file);
+    return status;
 }

@@ -4,33 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The folder that holds projector_config.json: `folder`, or its final/ as training writes it. */
-static c2c_status find_folder(char **found, const char *folder, c2c_error *error) {
-    *found = NULL;
-    char *final = path_join(folder, "final");
-    char *here = path_join(folder, "projector_config.json");
-    char *there = path_join(folder, "final/projector_config.json");
-    c2c_status status = C2C_STATUS_OK;
-    if (!final || !here || !there) {
-        status = error_memory(error, strlen(folder) + 64, "a file name");
-    } else if (file_exists(here)) {
-        *found = string_copy(folder);
-    } else if (file_exists(there)) {
-        *found = string_copy(final);
-    } else {
-        status = error_set(error, C2C_STATUS_NOT_FOUND,
-                           "%s: no projector_config.json here or in final/; expected a fuser "
-                           "folder as training writes it",
-                           folder);
-    }
-    if (!status && !*found)
-        status = error_memory(error, strlen(folder) + 64, "a file name");
-    free(final);
-    free(here);
-    free(there);
-    return status;
-}
-
 static c2c_status open_map(c2c_fuser *fuser, c2c_error *error) {
     json_document *document = NULL;
     char *path = path_join(fuser->folder, "projector_config.json");
@@ -92,7 +65,7 @@ c2c_status fuser_open_files(c2c_fuser **out, backend *b, const char *folder, c2c
         return error_memory(error, sizeof *fuser, "a fuser");
     fuser->backend = b;
     c2c_status status;
-    if ((status = find_folder(&fuser->folder, folder, error)) ||
+    if ((status = fuser_folder_find(&fuser->folder, folder, error)) ||
         (status = open_map(fuser, error)) || (status = open_projectors(fuser, error))) {
         c2c_fuser_close(fuser);
         return status;

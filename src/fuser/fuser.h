@@ -196,6 +196,26 @@ c2c_status fuser_open_files(c2c_fuser **fuser, backend *b, const char *folder, c
 c2c_status fuser_stacks_build(c2c_fuser *fuser, c2c_error *error);
 void fuser_stacks_free(c2c_fuser *fuser);
 
+/* ---- Folders (folder.c, convert.c) ------------------------------------------------------- */
+
+/* The folder that holds projector_config.json, with a slash at its end: `folder` itself, or its
+ * final/ as training writes it. Free it. */
+c2c_status fuser_folder_find(char **found, const char *folder, c2c_error *error);
+/* folder/projector_<index><suffix>, to be freed; NULL when out of memory. */
+char *projector_path(const char *folder, int index, const char *suffix);
+/* Whether a file of this name is one that a fuser is made of. */
+bool fuser_folder_owns(const char *name);
+/* Refuses a place where something is already; with `replace` only what is more than a fuser. */
+c2c_status fuser_folder_check_free(const char *path, bool replace, c2c_error *error);
+
+/* Appends projector_<i>.json; `type` (DTYPE_COUNT: as it is) is what its init_args shall say. */
+void projector_json_write(buffer *out, const json_value *root, dtype type);
+
+/* Writes the fuser of one folder as another one, tensor by tensor, whatever its projectors are;
+ * `type` as in tensor_file_write. The folder appears whole, or not at all. */
+c2c_status fuser_convert(const char *from, const char *to, tensor_format format, dtype type,
+                         bool replace, tensor_conversion *done, c2c_error *error);
+
 /* ---- Fusing (fuse.c) ---------------------------------------------------------------------- */
 
 /* Rows of one grouped call: enough to use a weight several times once it is in the processor's

@@ -221,13 +221,6 @@ static c2c_status bind_tensors(projector *p, backend *b, c2c_error *error) {
 
 /* ---- Opening ------------------------------------------------------------------------------ */
 
-/* folder/projector_<index><suffix> */
-static char *projector_path(const char *folder, int index, const char *suffix) {
-    char name[64];
-    snprintf(name, sizeof name, "projector_%d%s", index, suffix);
-    return path_join(folder, name);
-}
-
 c2c_status projector_open(projector *p, backend *b, const char *folder, int index,
                           c2c_error *error) {
     *p = (projector){0};

@@ -281,6 +281,23 @@ static void test_valid_prefix(void **state) {
         assert_int_equal(utf8_valid_prefix(rows[i].text, strlen(rows[i].text)), rows[i].valid);
 }
 
+/* As json.dump(value, indent=2) writes it; parsed again, the same text comes out. */
+static void test_values_are_written(void **state) {
+    (void)state;
+    static const char text[] = "{\n  \"a\": [\n    1,\n    -2.5,\n    1e-05,\n    0.1,\n    1.0,\n"
+                               "    1e+300,\n    -9223372036854775808,\n    []\n  ],\n"
+                               "  \"quote\\\"\": {},\n  \"n\": null,\n  \"t\": true,\n"
+                               "  \"f\": false,\n  \"third\": 0.3333333333333333,\n"
+                               "  \"s\": {\n    \"x\": \"\xc3\xa4\\n\"\n  }\n}";
+    json_document *document;
+    buffer out = {0};
+    assert_ok(json_parse(&document, text, sizeof text - 1, "t", &test_error));
+    json_write_value(&out, json_root(document), 0);
+    assert_string_equal(out.data, text);
+    json_close(document);
+    buffer_free(&out);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),
@@ -294,6 +311,7 @@ int main(void) {
         cmocka_unit_test(test_typed_members),
         cmocka_unit_test(test_written_strings),
         cmocka_unit_test(test_valid_prefix),
+        cmocka_unit_test(test_values_are_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
