@@ -44,7 +44,8 @@ typedef enum c2c_status {
     C2C_STATUS_MISMATCH,         /* files are good but do not fit each other */
     C2C_STATUS_UNSUPPORTED,      /* known, but not something this build can run */
     C2C_STATUS_OUT_OF_MEMORY,    /* memory, or what is asked for would not fit */
-    C2C_STATUS_CONTEXT_FULL      /* more tokens than the session has rows for */
+    C2C_STATUS_CONTEXT_FULL,     /* more tokens than the session has rows for */
+    C2C_STATUS_CANCELLED         /* the caller's own callback asked to stop */
 } c2c_status;
 
 typedef struct c2c_error {
@@ -200,8 +201,13 @@ C2C_API c2c_status c2c_session_open(c2c_session **session, const c2c_model *rece
                                     const c2c_session_options *options, c2c_error *error);
 C2C_API void c2c_session_close(c2c_session *session);
 
-/* Forgets the conversation, keeps the memory. */
+/* Forgets the conversation; keeps memory, sampling and the progress callback. */
 C2C_API void c2c_session_reset(c2c_session *session);
+
+/* Frees the memory of the sharers' caches and of the fusers' work, which an answer does not need:
+ * after a prefill, generation goes on. A later prefill makes that memory again, or fails with
+ * C2C_STATUS_OUT_OF_MEMORY. Refused with include_response, whose every token the sharers read. */
+C2C_API c2c_status c2c_session_release_sharers(c2c_session *session, c2c_error *error);
 
 /* Consecutive prompt tokens with one sharer mask: <= 0 no fusion; bit s-1 selects sharer s. */
 typedef struct c2c_section {
@@ -227,6 +233,16 @@ typedef struct c2c_plan {
  * fused section must hold no padding, the last section at least one token of the receiver. */
 C2C_API c2c_status c2c_session_prefill(c2c_session *session, const c2c_plan *plan,
                                        c2c_error *error);
+
+/* Called during a prefill, on the calling thread, after every chunk of every model: `done` of
+ * `total` tokens have been run, and each model counts its own (a token that the receiver and one
+ * sharer read counts twice). Return false to stop: the prefill then fails with C2C_STATUS_CANCELLED
+ * and the session is as after c2c_session_reset. It must not use the session. */
+typedef bool (*c2c_progress_callback)(void *user, int64_t done, int64_t total);
+
+/* Sets who watches the session's next prefills; NULL: nobody. */
+C2C_API void c2c_session_set_progress(c2c_session *session, c2c_progress_callback callback,
+                                      void *user);
 
 /* How answers are chosen. All zero: greedy, the most likely token. */
 typedef struct c2c_sampling {

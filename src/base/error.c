@@ -15,6 +15,7 @@ const char *c2c_status_name(c2c_status status) {
     case C2C_STATUS_UNSUPPORTED: return "unsupported";
     case C2C_STATUS_OUT_OF_MEMORY: return "out of memory";
     case C2C_STATUS_CONTEXT_FULL: return "context full";
+    case C2C_STATUS_CANCELLED: return "cancelled";
     }
     return "unknown status";
 }

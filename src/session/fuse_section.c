@@ -53,6 +53,8 @@ static void fuse_in_parallel(c2c_session *session, int64_t receiver_row, const i
 
 void session_fuse(c2c_session *session, int64_t receiver_row, const int64_t *sharer_rows,
                   int64_t count, int32_t mask) {
+    if (session->watch.cancelled)
+        return;
     bool several = (mask & (mask - 1)) != 0;
     if (several && session->fusion_mode == C2C_FUSION_PARALLEL)
         fuse_in_parallel(session, receiver_row, sharer_rows, count, mask);
@@ -61,6 +63,8 @@ void session_fuse(c2c_session *session, int64_t receiver_row, const int64_t *sha
 }
 
 void session_fuse_response(c2c_session *session, int64_t row, int64_t count) {
+    if (session->watch.cancelled)
+        return;
     /* No padding with include_response: a token has the same row in every lane. */
     kv_cache_copy(&session->receiver.cache, row, &session->clean.cache, row, count);
     /* Every token is a section of its own, which few projectors notice. */

@@ -5,14 +5,12 @@
 static void run_companions(c2c_session *session) {
     session_lane *clean = &session->clean;
     lane_step_advance(clean, session->next);
-    decoder_forward(clean->model, &clean->scratch, &clean->cache, &clean->batch,
-                    clean->model->config.layers, DECODER_CACHE);
+    lane_forward(clean, clean->model->config.layers, DECODER_CACHE);
     for (size_t s = 0; s < session->pair_count; s++) {
         session_lane *sharer = &session->sharers[s];
         lane_step_advance(sharer, session->next);
         if (session->pairs[s].fuser->sharer_layers > 0)
-            decoder_forward(sharer->model, &sharer->scratch, &sharer->cache, &sharer->batch,
-                            session->pairs[s].fuser->sharer_layers, DECODER_CACHE);
+            lane_forward(sharer, session->pairs[s].fuser->sharer_layers, DECODER_CACHE);
     }
 }
 
@@ -34,9 +32,8 @@ static void run_step(c2c_session *session) {
     lane_step_advance(lane, session->next);
     if (session->include_response)
         session_fuse_response(session, row, 1);
-    decoder_forward(lane->model, &lane->scratch, &lane->cache, &lane->batch,
-                    lane->model->config.layers,
-                    session->include_response ? DECODER_READ_ONLY : DECODER_OUTPUT);
+    lane_forward(lane, lane->model->config.layers,
+                 session->include_response ? DECODER_READ_ONLY : DECODER_OUTPUT);
     decoder_logits(lane->model, &lane->scratch, session->logits, 0, 1);
 }
 

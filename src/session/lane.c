@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 c2c_status lane_init(session_lane *lane, const c2c_model *model, int64_t positions, int64_t spare,
-                     int64_t chunk, c2c_error *error) {
-    *lane = (session_lane){.model = model, .chunk = chunk};
+                     int64_t chunk, prefill_watch *watch, c2c_error *error) {
+    *lane = (session_lane){.model = model, .chunk = chunk, .watch = watch};
     c2c_status status;
     size_t host_bytes = (size_t)chunk * 3 * sizeof *lane->host;
     lane->host = malloc(host_bytes);
@@ -90,11 +90,23 @@ int64_t lane_push(session_lane *lane, const int32_t *ids, int64_t count) {
     return rows;
 }
 
+void lane_forward(session_lane *lane, int layers, decoder_goal goal) {
+    prefill_watch *watch = lane->watch;
+    if (watch->cancelled)
+        return;
+    decoder_forward(lane->model, &lane->scratch, &lane->cache, &lane->batch, layers, goal);
+    if (!watch->active)
+        return;
+    /* Nobody is told of work that is only queued. */
+    backend_sync(lane->batch.backend);
+    watch->done += lane->batch.rows;
+    watch->cancelled = !watch->callback(watch->user, watch->done, watch->total);
+}
+
 void lane_run(session_lane *lane, const int32_t *ids, int64_t count, int layers) {
     for (int64_t done = 0; done < count; done += lane->chunk)
         if (lane_push(lane, ids + done, min_i64(lane->chunk, count - done)) > 0 && layers > 0)
-            decoder_forward(lane->model, &lane->scratch, &lane->cache, &lane->batch, layers,
-                            DECODER_CACHE);
+            lane_forward(lane, layers, DECODER_CACHE);
 }
 
 void lane_begin_steps(session_lane *lane) {

@@ -11,6 +11,8 @@
 /* The logits of row `row` of the receiver's last pass. */
 static void read_logits(c2c_session *session, int64_t row, float *host) {
     session_lane *lane = &session->receiver;
+    if (session->watch.cancelled)
+        return;
     decoder_logits(lane->model, &lane->scratch, session->logits, row, 1);
     if (host)
         backend_download(session->backend, host, session->logits,
@@ -50,8 +52,7 @@ static int64_t run_response(c2c_session *session, const int32_t *ids, int64_t co
     if (session->include_response)
         session_fuse_response(session, row, rows);
     if (rows > 0)
-        decoder_forward(lane->model, &lane->scratch, &lane->cache, &lane->batch, layers,
-                        session->include_response ? DECODER_READ_ONLY : DECODER_OUTPUT);
+        lane_forward(lane, layers, session->include_response ? DECODER_READ_ONLY : DECODER_OUTPUT);
     return rows;
 }
 
@@ -97,18 +98,56 @@ static void run_section(c2c_session *session, const c2c_plan *plan, const c2c_se
         session_fuse(session, first, sharer_rows, receiver->used - first, section->mask);
 }
 
-static void run_sections(c2c_session *session, const c2c_plan *plan, const c2c_section *sections,
-                         size_t count, float *logits) {
+/* ---- Progress ----------------------------------------------------------------------------- */
+
+/* The tokens of start .. end-1 that are no padding. */
+static int64_t count_tokens(const int32_t *ids, int64_t start, int64_t end) {
+    int64_t tokens = 0;
+    for (int64_t i = start; i < end; i++)
+        tokens += ids[i] != C2C_PADDING;
+    return tokens;
+}
+
+/* The tokens that all lanes together will run: the sharers those of the first `needed` sections. */
+static int64_t count_work(const c2c_session *session, const c2c_plan *plan,
+                          const c2c_section *sections, size_t count, size_t needed) {
+    int64_t needed_end = 0, last = sections[count - 1].length;
+    for (size_t i = 0; i < needed; i++)
+        needed_end += sections[i].length;
+    int64_t work = count_tokens(plan->ids, 0, plan->token_count);
+    if (session->include_response)
+        work += last;
+    for (size_t s = 0; s < session->pair_count; s++)
+        if (session->pairs[s].fuser->sharer_layers > 0)
+            work += count_tokens(plan_sharer_ids(plan, s), 0, needed_end);
+    return work;
+}
+
+static c2c_status run_sections(c2c_session *session, const c2c_plan *plan,
+                               const c2c_section *sections, size_t count, float *logits,
+                               c2c_error *error) {
+    prefill_watch *watch = &session->watch;
     size_t needed = session->include_response ? count : 0; /* sections that sharers read */
     for (size_t i = 0; i + 1 < count; i++)
         if (sections[i].mask > 0 && needed < i + 1)
             needed = i + 1;
+    watch->active = watch->callback != NULL;
+    watch->done = 0;
+    watch->total = watch->active ? count_work(session, plan, sections, count, needed) : 0;
     int64_t start = 0;
     for (size_t i = 0; i + 1 < count; i++) {
         run_section(session, plan, &sections[i], start, i < needed);
         start += sections[i].length;
     }
     run_last(session, plan->ids + start, sections[count - 1].length, logits);
+    bool cancelled = watch->cancelled;
+    watch->active = watch->cancelled = false;
+    if (!cancelled)
+        return C2C_STATUS_OK;
+    c2c_session_reset(session);
+    return error_set(error, C2C_STATUS_CANCELLED,
+                     "the prefill was cancelled after %lld of %lld tokens", (long long)watch->done,
+                     (long long)watch->total);
 }
 
 c2c_status session_prefill_logits(c2c_session *session, const c2c_plan *plan, float *logits,
@@ -123,13 +162,17 @@ c2c_status session_prefill_logits(c2c_session *session, const c2c_plan *plan, fl
                          "the prompt has %lld tokens, but the context holds %lld; shorten the "
                          "prompt or open the session with a larger context",
                          (long long)plan->token_count, (long long)session->context);
-    c2c_status status = plan_check(&sections, &count, plan, session, error);
-    if (status)
+    c2c_status status = session_need_sharers(session, error);
+    if (status || (status = plan_check(&sections, &count, plan, session, error)))
         return status;
     count_ids(session, plan->ids, plan->token_count);
-    run_sections(session, plan, sections, count, logits);
+    status = run_sections(session, plan, sections, count, logits, error);
     free(sections);
-    return C2C_STATUS_OK;
+    return status;
+}
+
+void c2c_session_set_progress(c2c_session *session, c2c_progress_callback callback, void *user) {
+    session->watch = (prefill_watch){.callback = callback, .user = user};
 }
 
 c2c_status c2c_session_prefill(c2c_session *session, const c2c_plan *plan, c2c_error *error) {

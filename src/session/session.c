@@ -78,12 +78,36 @@ static c2c_status alloc_pairs(c2c_session *session, const c2c_pair *pairs, size_
     return C2C_STATUS_OK;
 }
 
-static c2c_status alloc_sharer(c2c_session *session, size_t s, bool parallel, c2c_error *error) {
+static bool fuses_in_parallel(const c2c_session *session) {
+    return session->fusion_mode == C2C_FUSION_PARALLEL && session->pair_count > 1;
+}
+
+static c2c_status alloc_sharer(c2c_session *session, size_t s, c2c_error *error) {
     const c2c_pair *pair = &session->pairs[s];
-    c2c_status status =
-        lane_init(&session->sharers[s], pair->sharer, session->context, 0, session->chunk, error);
+    c2c_status status = lane_init(&session->sharers[s], pair->sharer, session->context, 0,
+                                  session->chunk, &session->watch, error);
     return status ? status
-                  : fuse_scratch_init(&session->fuse_scratches[s], pair->fuser, parallel, error);
+                  : fuse_scratch_init(&session->fuse_scratches[s], pair->fuser,
+                                      fuses_in_parallel(session), error);
+}
+
+static void free_sharers(c2c_session *session) {
+    for (size_t s = 0; s < session->pair_count; s++) {
+        lane_deinit(&session->sharers[s]);
+        fuse_scratch_deinit(&session->fuse_scratches[s]);
+    }
+}
+
+c2c_status session_need_sharers(c2c_session *session, c2c_error *error) {
+    c2c_status status = C2C_STATUS_OK;
+    for (size_t s = 0; s < session->pair_count && !status; s++)
+        if (!session->sharers[s].model)
+            status = alloc_sharer(session, s, error);
+    if (status) {
+        free_sharers(session);
+        error_prefix(error, "the sharers' memory, which was released");
+    }
+    return status;
 }
 
 /* What choosing the next token needs. */
@@ -108,14 +132,15 @@ static c2c_status alloc_choice(c2c_session *session, c2c_error *error) {
 
 static c2c_status alloc_lanes(c2c_session *session, c2c_error *error) {
     const c2c_model *receiver = session->receiver.model;
-    bool parallel = session->fusion_mode == C2C_FUSION_PARALLEL && session->pair_count > 1;
     /* Parallel fusion keeps a block of clean rows behind the others. */
-    c2c_status status = lane_init(&session->receiver, receiver, session->context,
-                                  parallel ? FUSE_BLOCK_ROWS : 0, session->chunk, error);
+    int64_t spare = fuses_in_parallel(session) ? FUSE_BLOCK_ROWS : 0;
+    c2c_status status = lane_init(&session->receiver, receiver, session->context, spare,
+                                  session->chunk, &session->watch, error);
     if (!status && session->include_response)
-        status = lane_init(&session->clean, receiver, session->context, 0, session->chunk, error);
+        status = lane_init(&session->clean, receiver, session->context, 0, session->chunk,
+                           &session->watch, error);
     for (size_t s = 0; s < session->pair_count && !status; s++)
-        status = alloc_sharer(session, s, parallel, error);
+        status = alloc_sharer(session, s, error);
     return status ? status : alloc_choice(session, error);
 }
 
@@ -160,10 +185,7 @@ void c2c_session_close(c2c_session *session) {
     if (!session)
         return;
     backend_sync(session->backend);
-    for (size_t s = 0; s < session->pair_count; s++) {
-        lane_deinit(&session->sharers[s]);
-        fuse_scratch_deinit(&session->fuse_scratches[s]);
-    }
+    free_sharers(session);
     lane_deinit(&session->receiver);
     lane_deinit(&session->clean);
     backend_release(session->backend, session->logits);
@@ -174,6 +196,16 @@ void c2c_session_close(c2c_session *session) {
     free(session->sharers);
     free(session->fuse_scratches);
     free(session);
+}
+
+c2c_status c2c_session_release_sharers(c2c_session *session, c2c_error *error) {
+    if (session->include_response)
+        return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                         "the sharers cannot be released: with include_response they read every "
+                         "token of the answer");
+    backend_sync(session->backend); /* fusing may be queued */
+    free_sharers(session);
+    return C2C_STATUS_OK;
 }
 
 void c2c_session_reset(c2c_session *session) {

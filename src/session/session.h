@@ -19,6 +19,15 @@ c2c_status plan_check(c2c_section **sections, size_t *count, const c2c_plan *pla
 
 /* ---- Lanes (lane.c) ----------------------------------------------------------------------- */
 
+/* Who watches a prefill, and whether it goes on. Once it is cancelled no lane runs anything. */
+typedef struct prefill_watch {
+    c2c_progress_callback callback; /* or NULL */
+    void *user;
+    bool active; /* a prefill is running */
+    bool cancelled;
+    int64_t done, total; /* tokens of all lanes */
+} prefill_watch;
+
 /* One model's side of a session. Its rows are 0 .. used-1 of its own pool, in order of position;
  * positions that hold padding have no row, and end a range. */
 typedef struct session_lane {
@@ -32,17 +41,21 @@ typedef struct session_lane {
     decoder_batch batch;
     int32_t *host; /* [3][chunk]: ids, positions and rows on their way to the backend */
     int64_t chunk; /* tokens of one forward pass */
+    prefill_watch *watch;
 } session_lane;
 
 /* Room for `positions` positions, and `spare` rows behind them that hold no position. */
 c2c_status lane_init(session_lane *lane, const c2c_model *model, int64_t positions, int64_t spare,
-                     int64_t chunk, c2c_error *error);
+                     int64_t chunk, prefill_watch *watch, c2c_error *error);
 void lane_deinit(session_lane *lane);
 void lane_reset(session_lane *lane);
 
 /* Takes up to a chunk of ids, C2C_PADDING among them, as the batch of the next pass, and makes
  * them rows of the lane. Returns the number of tokens, padding not counted: 0 needs no pass. */
 int64_t lane_push(session_lane *lane, const int32_t *ids, int64_t count);
+
+/* A pass over the batch, which a watched prefill counts. */
+void lane_forward(session_lane *lane, int layers, decoder_goal goal);
 
 /* Runs ids through the first `layers` layers, for their keys and values alone. */
 void lane_run(session_lane *lane, const int32_t *ids, int64_t count, int layers);
@@ -58,13 +71,14 @@ struct c2c_session {
     backend *backend;
     int64_t context; /* positions of each lane */
     int64_t chunk;
+    prefill_watch watch;
     c2c_fusion_mode fusion_mode;
     bool include_response;
     session_lane receiver;
     session_lane clean; /* include_response: the receiver, never fused */
     size_t pair_count;
     c2c_pair *pairs;              /* [pair_count] */
-    session_lane *sharers;        /* [pair_count] */
+    session_lane *sharers;        /* [pair_count]; without memory where it was released */
     fuse_scratch *fuse_scratches; /* [pair_count] */
     float *logits;                /* [1, V] backend memory: of the last token that was run */
     int32_t *next;                /* [1] backend memory: the token that the logits choose */
@@ -76,6 +90,9 @@ struct c2c_session {
 
 /* Bytes that one token takes in the caches of all lanes. */
 int64_t session_row_bytes(const c2c_session *session);
+
+/* Makes the memory of the sharers' side where there is none. */
+c2c_status session_need_sharers(c2c_session *session, c2c_error *error);
 
 /* Prefill that also hands out the logits of every token of the last section: `logits` is
  * [last section's length, V] on the host, or NULL. Rows of padding are left as they are. */
