@@ -73,7 +73,7 @@ struct verb {
     int (*run)(const verb *v, int argc, char *const *argv); /* after the name; an exit status */
 };
 
-extern const verb run_verb, demo_verb, inspect_verb, convert_verb;
+extern const verb run_verb, demo_verb, inspect_verb, convert_verb, bench_verb;
 
 /* True: go on. False: *status is what the verb returns, after help or the usage error. */
 bool verb_options(const verb *v, const option_set *set, int argc, char *const *argv, int *status);

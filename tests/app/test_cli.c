@@ -324,6 +324,31 @@ static void test_alignment(void **state) {
     program_result_free(&r);
 }
 
+static void test_bench(void **state) {
+    (void)state;
+    program_result r;
+    PROGRAM(&r, "bench", "--tokenizer", DEMO_RECEIVER, "--text", "share/demo/eval.jsonl",
+            "--repeat", "3", "--json");
+    json_document *document = program_json(&r);
+    const json_value *root = json_root(document);
+    const json_value *bytes = json_get(root, "text_bytes"), *tokens = json_get(root, "tokens");
+    file_map text;
+    assert_ok(file_map_open(&text, "share/demo/eval.jsonl", &test_error));
+    assert_int_equal(bytes->integer, text.size);
+    file_map_close(&text);
+    assert_in_range(tokens->integer, bytes->integer / 20, bytes->integer);
+    static const char *const times[] = {"tokenizer_load_ms", "encode_ms", "encode_mb_s",
+                                        "encode_tokens_s"};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        assert_true(json_get(root, times[i])->real > 0);
+    json_close(document);
+    program_result_free(&r);
+    PROGRAM(&r, "bench", "--tokenizer", DEMO_RECEIVER, "--text",
+            "share/demo/receiver/model.safetensors");
+    assert_program_fails(&r, 1, (const char *const[]){"model.safetensors", "UTF-8", NULL});
+    program_result_free(&r);
+}
+
 static void test_sampling(void **state) {
     (void)state;
     static const char hot[] = "3";
@@ -537,6 +562,7 @@ int main(void) {
         cmocka_unit_test(test_plans),
         cmocka_unit_test(test_several_sharers),
         cmocka_unit_test(test_alignment),
+        cmocka_unit_test(test_bench),
         cmocka_unit_test(test_sampling),
         cmocka_unit_test(test_small_context),
         cmocka_unit_test(test_compare),
