@@ -66,8 +66,15 @@ C2C_API void c2c_free(void *memory);
 
 typedef struct c2c_engine c2c_engine;
 
+/* Called with a warning: one line of UTF-8, without line end, valid during the call. It is called
+ * on the thread whose call found something to say, so on several threads at once when they open
+ * things at once. */
+typedef void (*c2c_log_callback)(void *user, const char *message);
+
 typedef struct c2c_engine_options {
-    int threads; /* 0: one per available processor. Results do not depend on it. */
+    int threads;          /* 0: one per available processor. Results do not depend on it. */
+    c2c_log_callback log; /* NULL: warnings are dropped */
+    void *log_user;
 } c2c_engine_options;
 
 /* `options` may be NULL: all defaults. */
@@ -154,7 +161,8 @@ C2C_API c2c_status c2c_model_decode(const c2c_model *model, const int32_t *ids, 
 typedef struct c2c_fuser c2c_fuser;
 
 /* Opens a fuser folder: projector_<i>.{json,safetensors|pt} and projector_config.json, in `folder`
- * itself or in its final/. Every shape is checked against the two models, which must stay open. */
+ * itself or in its final/. Every shape is checked against the two models, which must stay open.
+ * Where the recipe beside the files (config.json) names other models, that is a warning. */
 C2C_API c2c_status c2c_fuser_open(c2c_fuser **fuser, const c2c_model *receiver,
                                   const c2c_model *sharer, const char *folder, c2c_error *error);
 C2C_API void c2c_fuser_close(c2c_fuser *fuser);

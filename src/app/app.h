@@ -86,6 +86,8 @@ int verb_wrong_usage(const verb *v, const char *format, ...) C2C_PRINTF(2, 3);
 
 /* "c2c: MESSAGE" on standard error. */
 void app_message(const char *format, ...) C2C_PRINTF(1, 2);
+/* "c2c: warning: MESSAGE" there; a c2c_log_callback. */
+void app_warning(void *user, const char *message);
 /* Prints the error's message; returns APP_FAILED. */
 int app_failed(const c2c_error *error);
 

@@ -71,7 +71,7 @@ static void report_memory(report *r, const c2c_model *model) {
 c2c_status inspect_model(report *r, const char *folder, c2c_error *error) {
     c2c_engine *engine = NULL;
     c2c_model *model = NULL;
-    const c2c_engine_options one = {.threads = 1};
+    const c2c_engine_options one = {.threads = 1, .log = app_warning};
     c2c_status status = c2c_engine_open(&engine, &one, error);
     if (!status)
         status = c2c_model_open(&model, engine, folder, NULL, error);

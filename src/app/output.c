@@ -16,6 +16,11 @@ void app_message(const char *format, ...) {
     va_end(arguments);
 }
 
+void app_warning(void *user, const char *message) {
+    (void)user;
+    app_message("warning: %s", message);
+}
+
 int app_failed(const c2c_error *error) {
     app_message("%s", error->message);
     return APP_FAILED;

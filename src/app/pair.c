@@ -59,7 +59,7 @@ c2c_status pair_open(pair *p, const pair_settings *settings, c2c_error *error) {
                 .options = {.context = settings->context,
                             .fusion_mode = settings->fusion_mode,
                             .include_response = settings->include_response}};
-    const c2c_engine_options engine = {.threads = (int)settings->threads};
+    const c2c_engine_options engine = {.threads = (int)settings->threads, .log = app_warning};
     const c2c_model_options model = {.compute = settings->compute,
                                      .chat_template = settings->chat_template};
     double start = system_seconds();

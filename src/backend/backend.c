@@ -2,6 +2,7 @@
  * public engine, which owns one backend. Computes nothing itself. */
 #include "backend/backend.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Ops without tables have no `groups`; their offset is never looked at. */
@@ -93,7 +94,7 @@ c2c_status engine_adopt(c2c_engine **engine, backend *b, c2c_error *error) {
         backend_close(b);
         return error_memory(error, sizeof **engine, "the engine");
     }
-    (*engine)->backend = b;
+    **engine = (c2c_engine){.backend = b};
     return C2C_STATUS_OK;
 }
 
@@ -114,7 +115,24 @@ c2c_status c2c_engine_open(c2c_engine **engine, const c2c_engine_options *option
     c2c_status status = backend_cpu_open(&b, threads, error);
     if (status)
         return status;
-    return engine_adopt(engine, b, error);
+    if ((status = engine_adopt(engine, b, error)))
+        return status;
+    (*engine)->log = options ? options->log : NULL;
+    (*engine)->log_user = options ? options->log_user : NULL;
+    return C2C_STATUS_OK;
+}
+
+void engine_warn(const c2c_engine *engine, const char *format, ...) {
+    if (!engine || !engine->log)
+        return;
+    c2c_error line; /* for its cleaning of what files put into messages */
+    char text[sizeof line.message];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    error_set(&line, C2C_STATUS_OK, "%s", text);
+    engine->log(engine->log_user, line.message);
 }
 
 void c2c_engine_close(c2c_engine *engine) {

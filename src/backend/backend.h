@@ -366,7 +366,12 @@ void backend_sync(backend *b);
 /* The public engine owns one backend. Tests give it the queue backend. */
 struct c2c_engine {
     backend *backend;
+    c2c_log_callback log; /* or NULL */
+    void *log_user;
 };
+
+/* Tells the caller what is no error but should be known: one line. NULL: nobody listens. */
+void engine_warn(const c2c_engine *engine, const char *format, ...) C2C_PRINTF(2, 3);
 
 /* Takes ownership of `b`, which is closed when this fails. */
 c2c_status engine_adopt(c2c_engine **engine, backend *b, c2c_error *error);

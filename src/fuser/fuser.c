@@ -157,6 +157,7 @@ c2c_status c2c_fuser_open(c2c_fuser **out, const c2c_model *receiver, const c2c_
         c2c_fuser_close(fuser);
         return status;
     }
+    fuser_check_names(fuser);
     *out = fuser;
     return C2C_STATUS_OK;
 }

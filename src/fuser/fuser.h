@@ -192,6 +192,9 @@ struct c2c_fuser {
  * c2c_fuser_open. */
 c2c_status fuser_open_files(c2c_fuser **fuser, backend *b, const char *folder, c2c_error *error);
 
+/* Warns where the fuser's recipe names other models than its own (recipe_names.c). */
+void fuser_check_names(const c2c_fuser *fuser);
+
 /* Sorts the branches of the mapped layers that write anything into stacks of equal networks. */
 c2c_status fuser_stacks_build(c2c_fuser *fuser, c2c_error *error);
 void fuser_stacks_free(c2c_fuser *fuser);

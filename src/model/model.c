@@ -45,6 +45,7 @@ c2c_status c2c_model_open(c2c_model **out, c2c_engine *engine, const char *folde
     c2c_model *model = calloc(1, sizeof *model);
     if (!model)
         return error_memory(error, sizeof *model, "a model");
+    model->engine = engine;
     model->backend = engine->backend;
     model->folder = string_copy(folder);
     c2c_status status = C2C_STATUS_OK;

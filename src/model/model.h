@@ -105,6 +105,7 @@ typedef struct layer_weights {
 } layer_weights;
 
 struct c2c_model {
+    const c2c_engine *engine; /* for warnings */
     backend *backend;
     char *folder;
     model_config config;

@@ -349,6 +349,29 @@ static void test_bench(void **state) {
     program_result_free(&r);
 }
 
+/* A fuser that was trained with other models answers all the same, with a word on standard error.
+ */
+static void test_warnings(void **state) {
+    (void)state;
+    static const char recipe[] = "{\"model\": {\"base_model\": \"Qwen/Qwen3-0.6B\"}}";
+    char *folder = folder_of_links(DEMO_FUSER "/final");
+    test_file_write(folder, "config.json", recipe, sizeof recipe - 1);
+    program_result plain, warned;
+    PROGRAM(&plain, "run", "--receiver", DEMO_RECEIVER, "--sharer", DEMO_SHARER, "--fuser",
+            DEMO_FUSER, "-p", "Where does Kimiti live?");
+    PROGRAM(&warned, "run", "--receiver", DEMO_RECEIVER, "--sharer", DEMO_SHARER, "--fuser", folder,
+            "-p", "Where does Kimiti live?");
+    assert_int_equal(plain.status, 0);
+    assert_int_equal(warned.status, 0);
+    assert_string_equal(plain.out, warned.out);
+    assert_null(strstr(plain.err, "warning"));
+    assert_ptr_equal(strstr(warned.err, "c2c: warning: "), warned.err);
+    assert_non_null(strstr(warned.err, "receiver Qwen/Qwen3-0.6B"));
+    program_result_free(&plain);
+    program_result_free(&warned);
+    test_folder_remove(folder);
+}
+
 static void test_sampling(void **state) {
     (void)state;
     static const char hot[] = "3";
@@ -563,6 +586,7 @@ int main(void) {
         cmocka_unit_test(test_several_sharers),
         cmocka_unit_test(test_alignment),
         cmocka_unit_test(test_bench),
+        cmocka_unit_test(test_warnings),
         cmocka_unit_test(test_sampling),
         cmocka_unit_test(test_small_context),
         cmocka_unit_test(test_compare),
