@@ -1,6 +1,7 @@
 #!/bin/bash
-# What a user gets: make install into a fresh prefix, the example built with nothing but pkg-config
-# and the installed header, the installed program with its own demo pair, and make uninstall.
+# What a user gets: make install into a fresh prefix, the examples built with nothing but pkg-config
+# and the installed header, the same from Python, the installed program with its own demo pair, and
+# make uninstall.
 # usage: CC=gcc SAN_FLAGS= tests/install/test_install.sh BUILD
 # TMPDIR is removed by tests/run.
 build=$1
@@ -13,10 +14,14 @@ failed=0
 question='Where does Kimiti live? Answer in one word.'
 expected='Oakham.'
 
-test_() { # NAME FUNCTION
+test_() { # NAME FUNCTION: it returns 77 after saying why it cannot be run
     echo "[ RUN      ] $1"
-    if "$2"; then
+    "$2"
+    code=$?
+    if [ $code -eq 0 ]; then
         echo "[       OK ] $1"
+    elif [ $code -eq 77 ]; then
+        echo "[  SKIPPED ] $1"
     else
         echo "[  FAILED  ] $1"
         failed=1
@@ -91,6 +96,67 @@ example_says_what_is_missing() {
     esac
 }
 
+# Builds examples/NAME.c with the shared library and runs it; its answer goes to standard output.
+example() { # NAME ARGUMENT...
+    local name=$1 flags
+    shift
+    flags=$(pkg --cflags --libs) || return 1
+    # shellcheck disable=SC2086
+    "$CC" -std=c11 -Wall -Wextra -Werror $SAN_FLAGS "examples/$name.c" $flags -o "$root/$name" &&
+        LD_LIBRARY_PATH=$prefix/lib "$root/$name" "$@" 2>"$root/err" || cat "$root/err"
+}
+
+few_lines() {
+    equal "$(example few_lines "$demo/receiver" "$demo/sharer" "$demo/fuser" "$question")" \
+        "$expected" || return 1
+    # The demo's fuser was made with the rule "last aligned": 4 layers read the last 4 of 6.
+    equal "$(cat "$root/err")" "layers: 0<-2 1<-3 2<-4 3<-5"
+}
+
+two_sharers() { # the demo has one: it is there twice, and every way of reading it helps
+    local answers
+    answers=$(example two_sharers "$demo/receiver" "$demo/sharer" "$demo/fuser" "$demo/sharer" \
+        "$demo/fuser" "$question")
+    equal "$(grep -v '^nobody: ' <<<"$answers")" "first: $expected
+second: $expected
+both, one after the other: $expected
+both, side by side: $expected" && [[ $answers == nobody:* && $answers != "nobody: $expected"* ]]
+}
+
+section_plan() {
+    local answers
+    answers=$(example section_plan "$demo/receiver" "$demo/sharer" "$demo/fuser" \
+        'Tell me what helps to answer: Which town is home to Teteke?' \
+        'The home of Teteke is Eastvale.' 'Which town is home to Teteke? Answer in one word.')
+    # What was told in the chat is read whatever is fused ...
+    equal "$answers" "nothing fused: Eastvale.
+question fused: Eastvale.
+all fused: Eastvale." || return 1
+    grep -q 'of 113 tokens' "$root/err" || return 1
+    # ... and where nothing was told, the three plans do not come to one answer.
+    answers=$(example section_plan "$demo/receiver" "$demo/sharer" "$demo/fuser" \
+        'Where does Kimiti live?' 'I do not know.' "$question")
+    [ "$(sed 's/.*: //' <<<"$answers" | sort -u | wc -l)" -gt 1 ] || { echo "$answers"; false; }
+}
+
+few_lines_python() {
+    if ! command -v python3 >/dev/null; then
+        echo "SKIP: python3 is not installed; examples/few_lines.py needs it, the library does not"
+        return 77
+    fi
+    if [ -n "$SAN_FLAGS" ]; then
+        echo "SKIP: python3 cannot load a library that was built with sanitizers"
+        return 77
+    fi
+    local run=(env LD_LIBRARY_PATH="$prefix/lib" python3 -I examples/few_lines.py)
+    equal "$("${run[@]}" "$demo/receiver" "$demo/sharer" "$demo/fuser" "$question")" "$expected" ||
+        return 1
+    local message
+    message=$("${run[@]}" "$demo/receiver" "$root/nothing" "$demo/fuser" "$question" 2>&1)
+    equal $? 1 || return 1
+    [[ $message == "$root/nothing: "* ]] || { echo "message: $message"; false; }
+}
+
 program_runs() ( # in another folder: nothing is looked for in the repository
     cd / || return 1
     answer=$("$prefix/bin/c2c" run --receiver "$demo/receiver" --sharer "$demo/sharer" \
@@ -111,12 +177,16 @@ uninstalls() {
     equal "$(find "$prefix" ! -type d)" ""
 }
 
-echo "[==========] Running 8 test(s)."
+echo "[==========] Running 12 test(s)."
 test_ "make install" installs
 test_ "make install DESTDIR" installs_below_destdir
 test_ "example with the shared library" example_shared
 test_ "example with the static library" example_static
 test_ "example says what is missing" example_says_what_is_missing
+test_ "few_lines.c" few_lines
+test_ "two_sharers.c" two_sharers
+test_ "section_plan.c" section_plan
+test_ "few_lines.py" few_lines_python
 test_ "installed program" program_runs
 test_ "installed demo" demo_is_found
 test_ "make uninstall" uninstalls
