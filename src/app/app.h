@@ -223,6 +223,7 @@ typedef struct pair_settings {
     const char *receiver;
     const char *const *sharers, *const *fusers; /* [sharer_count]; 0: the receiver alone */
     size_t sharer_count;
+    const char *models;        /* folder in which names are looked up first; or NULL */
     const char *chat_template; /* for all models; or NULL */
     c2c_compute compute;
     int64_t threads, context; /* 0: the library's default */

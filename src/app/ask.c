@@ -1,6 +1,7 @@
 /* ask.c - models, plan, template and sampling on the command line, the same for every verb that
  * answers. */
 #include "app/ask.h"
+#include "app/names.h"
 
 static const char *const dtype_names[] = {"auto", "f32", "bf16", NULL};   /* c2c_compute */
 static const char *const mode_names[] = {"sequential", "parallel", NULL}; /* c2c_fusion_mode */
@@ -49,6 +50,7 @@ size_t ask_model_options(ask_settings *s, option *rows, size_t count) {
                                .target = &s->fusers,
                                .shown = "",
                                .help = "fuser folder made for this receiver and sharer"},
+                              models_option(&s->models),
                               {.name = "--fusion-mode",
                                .value = "NAME",
                                .kind = OPTION_CHOICE,
@@ -249,6 +251,7 @@ pair_settings ask_pair_settings(const ask_settings *s) {
                            .sharers = s->sharers.items,
                            .fusers = s->fusers.items,
                            .sharer_count = s->sharers.count,
+                           .models = s->models,
                            .chat_template = s->chat_template,
                            .compute = (c2c_compute)s->dtype,
                            .threads = s->threads,

@@ -7,8 +7,9 @@
 typedef struct ask_settings {
     const char *receiver;
     option_list sharers, fusers;
-    int fusion_mode; /* as in c2c_fusion_mode */
-    int align;       /* 0: none, else c2c_align_strategy + 1 */
+    const char *models; /* see names.h */
+    int fusion_mode;    /* as in c2c_fusion_mode */
+    int align;          /* 0: none, else c2c_align_strategy + 1 */
     bool include_response;
     const char *plan_text;
     const char *system, *chat_template;

@@ -1,6 +1,8 @@
 /* convert.c - the verb convert: fuser folders and files of tensors in another format or type. */
 #include "app/inspect.h"
+#include "app/names.h"
 
+#include <stdlib.h>
 #include <sys/stat.h>
 
 /* As in tensor_format, then FORMAT_FROM_NAME. */
@@ -11,7 +13,8 @@ static const dtype dtypes[] = {DTYPE_COUNT, DTYPE_F32, DTYPE_F16, DTYPE_BF16};
 #define FORMAT_FROM_NAME 2
 
 typedef struct convert_settings {
-    const char *from, *to;
+    const char *name, *models, *to;
+    char *from; /* the path that name stands for */
     int format, dtype;
     bool force, json;
 } convert_settings;
@@ -151,9 +154,24 @@ static c2c_status convert(report *r, const convert_settings *s, c2c_error *error
     return status;
 }
 
+static int convert_and_report(const convert_settings *s) {
+    report r = {0};
+    c2c_error error = {0};
+    json_out_open(&r.json, NULL, '{');
+    c2c_status status = convert(&r, s, &error);
+    if (!status) {
+        json_out_close(&r.json, '}');
+        buffer_append_char(&r.json.text, '\n');
+        status = output_buffer(s->json ? &r.json.text : &r.text, &error);
+    }
+    report_deinit(&r);
+    return status ? app_failed(&error) : APP_OK;
+}
+
 static int convert_run(const verb *v, int argc, char *const *argv) {
     convert_settings s = {.format = FORMAT_FROM_NAME};
     const option options[] = {
+        models_option(&s.models),
         {.name = "--format",
          .value = "NAME",
          .kind = OPTION_CHOICE,
@@ -176,23 +194,19 @@ static int convert_run(const verb *v, int argc, char *const *argv) {
     const option_set set = {.options = options,
                             .count = sizeof options / sizeof *options,
                             .operand = "FUSER_OR_FILE",
-                            .operand_target = &s.from,
+                            .operand_target = &s.name,
                             .second = "OUT",
                             .second_target = &s.to};
     int exit_status;
-    if (!verb_options(v, &set, argc, argv, &exit_status) || !choose_format(v, &s, &exit_status))
+    if (!verb_options(v, &set, argc, argv, &exit_status))
         return exit_status;
-    report r = {0};
     c2c_error error = {0};
-    json_out_open(&r.json, NULL, '{');
-    c2c_status status = convert(&r, &s, &error);
-    if (!status) {
-        json_out_close(&r.json, '}');
-        buffer_append_char(&r.json.text, '\n');
-        status = output_buffer(s.json ? &r.json.text : &r.text, &error);
-    }
-    report_deinit(&r);
-    return status ? app_failed(&error) : APP_OK;
+    if (name_resolve(&s.from, s.name, s.models, &error))
+        return app_failed(&error);
+    if (choose_format(v, &s, &exit_status))
+        exit_status = convert_and_report(&s);
+    free(s.from);
+    return exit_status;
 }
 
 const verb convert_verb = {

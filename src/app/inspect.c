@@ -1,5 +1,6 @@
 /* inspect.c - the verb inspect: decides what a path is and prints the report on it. */
 #include "app/inspect.h"
+#include "app/names.h"
 
 #include <stdlib.h>
 
@@ -27,34 +28,40 @@ static c2c_status inspect_path(report *r, const char *path, c2c_error *error) {
 }
 
 static int inspect_run(const verb *v, int argc, char *const *argv) {
-    const char *path = NULL;
+    const char *name = NULL, *models = NULL;
+    char *path = NULL;
     bool json = false;
     const option options[] = {
+        models_option(&models),
         {.name = "--json", .kind = OPTION_FLAG, .target = &json, .help = "print one JSON object"}};
     const option_set set = {.options = options,
-                            .count = 1,
+                            .count = sizeof options / sizeof *options,
                             .operand = "PATH",
-                            .operand_target = &path};
+                            .operand_target = &name};
     int exit_status;
     if (!verb_options(v, &set, argc, argv, &exit_status))
         return exit_status;
     report r = {0};
     c2c_error error = {0};
     json_out_open(&r.json, NULL, '{');
-    c2c_status status = inspect_path(&r, path, &error);
+    c2c_status status = name_resolve(&path, name, models, &error);
+    if (!status)
+        status = inspect_path(&r, path, &error);
     if (!status) {
         json_out_close(&r.json, '}');
         buffer_append_char(&r.json.text, '\n');
         status = output_buffer(json ? &r.json.text : &r.text, &error);
     }
     report_deinit(&r);
+    free(path);
     return status ? app_failed(&error) : APP_OK;
 }
 
 const verb inspect_verb = {
     .name = "inspect",
-    .usage = "PATH [--json]",
+    .usage = "PATH [--models DIR] [--json]",
     .summary = "say what a model folder, a fuser folder or a file is",
     .notes = "PATH is a model folder, a fuser folder, a .safetensors or .pt file, or one of the\n"
-             "JSON files that stand in such folders. Model folders are checked as run would.",
+             "JSON files that stand in such folders; or a name, such as Qwen/Qwen3-0.6B. Model\n"
+             "folders are checked as run would.",
     .run = inspect_run};

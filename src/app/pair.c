@@ -1,5 +1,8 @@
 /* pair.c - the models, fusers and sessions that an answer needs, and the four ways to answer. */
 #include "app/answer.h"
+#include "app/names.h"
+
+#include <stdlib.h>
 
 const char *const way_keys[WAY_COUNT] = {"receiver", "sharer", "text", "c2c"};
 const char *const way_names[WAY_COUNT] = {"receiver alone", "sharer alone", "text to text", "C2C"};
@@ -35,19 +38,34 @@ static c2c_status check_same_tokens(const c2c_model *receiver_model, const c2c_m
     return status;
 }
 
+/* Opens the model that a path or name stands for. */
+static c2c_status open_model(c2c_model **model, const pair *p, const char *name,
+                             const pair_settings *settings, c2c_error *error) {
+    const c2c_model_options options = {.compute = settings->compute,
+                                       .chat_template = settings->chat_template};
+    char *path;
+    c2c_status status = name_resolve(&path, name, settings->models, error);
+    if (!status)
+        status = c2c_model_open(model, p->engine, path, &options, error);
+    free(path);
+    return status;
+}
+
 /* Opens sharer i and its fuser. */
-static c2c_status open_sharer(pair *p, size_t i, const pair_settings *settings,
-                              const c2c_model_options *options, c2c_error *error) {
+static c2c_status open_sharer(pair *p, size_t i, const pair_settings *settings, c2c_error *error) {
     double start = system_seconds();
-    c2c_status status =
-        c2c_model_open(&p->sharers[i], p->engine, settings->sharers[i], options, error);
+    c2c_status status = open_model(&p->sharers[i], p, settings->sharers[i], settings, error);
     if (!status && !settings->align)
         status = check_same_tokens(p->receiver, p->sharers[i], error);
     p->sharer_ms[i] = milliseconds_since(start);
     if (status)
         return status;
     start = system_seconds();
-    status = c2c_fuser_open(&p->fusers[i], p->receiver, p->sharers[i], settings->fusers[i], error);
+    char *path;
+    status = name_resolve(&path, settings->fusers[i], settings->models, error);
+    if (!status)
+        status = c2c_fuser_open(&p->fusers[i], p->receiver, p->sharers[i], path, error);
+    free(path);
     p->fuser_ms[i] = milliseconds_since(start);
     return status;
 }
@@ -60,18 +78,16 @@ c2c_status pair_open(pair *p, const pair_settings *settings, c2c_error *error) {
                             .fusion_mode = settings->fusion_mode,
                             .include_response = settings->include_response}};
     const c2c_engine_options engine = {.threads = (int)settings->threads, .log = app_warning};
-    const c2c_model_options model = {.compute = settings->compute,
-                                     .chat_template = settings->chat_template};
     double start = system_seconds();
     c2c_status status = c2c_engine_open(&p->engine, &engine, error);
     p->engine_ms = milliseconds_since(start);
     if (!status) {
         start = system_seconds();
-        status = c2c_model_open(&p->receiver, p->engine, settings->receiver, &model, error);
+        status = open_model(&p->receiver, p, settings->receiver, settings, error);
         p->receiver_ms = milliseconds_since(start);
     }
     for (size_t i = 0; !status && i < settings->sharer_count; i++)
-        status = open_sharer(p, i, settings, &model, error);
+        status = open_sharer(p, i, settings, error);
     if (status)
         pair_close(p);
     return status;

@@ -339,7 +339,11 @@ static void test_folders(void **state) {
     PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER, "--sharer", DEMO_SHARER, "--fuser", "nowhere",
             "-p", "a");
     print_message("%s", r.err);
-    assert_program_fails(&r, 1, (const char *const[]){"nowhere", "projector_config.json", NULL});
+    assert_program_fails(&r, 1, (const char *const[]){"nowhere: no such file or folder", NULL});
+    program_result_free(&r);
+    PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER, "--sharer", DEMO_SHARER, "--fuser", DEMO_SHARER,
+            "-p", "a");
+    assert_program_fails(&r, 1, (const char *const[]){"sharer", "projector_config.json", NULL});
     program_result_free(&r);
     PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER "/config.json", "-p", "a");
     print_message("%s", r.err);

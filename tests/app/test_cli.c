@@ -560,7 +560,7 @@ static void test_inspect_files(void **state) {
 static void test_inspect_refuses(void **state) {
     (void)state;
     static const char *const cases[][3] = {
-        {"nowhere", "nowhere", "cannot open"},
+        {"nowhere", "nowhere", "no such file or folder"},
         {"share/demo", "share/demo", "expected a model folder"},
         {"Makefile", "Makefile", "expected a model folder, a fuser folder"},
         {"share/demo/eval.jsonl", "eval.jsonl", "expected a model folder, a fuser folder"},

@@ -113,7 +113,7 @@ static void test_wrong_use(void **state) {
         {{"convert", "a", "b", "c"}, 2, "found a second one: \"c\""},
         {{"convert", "a", "b", "--format", "zip"}, 2, "one of safetensors, pt"},
         {{"convert", "a", "b", "--dtype", "int8"}, 2, "one of keep, f32, f16, bf16"},
-        {{"convert", "no-such.pt", "b.pt"}, 1, "no-such.pt: cannot open"},
+        {{"convert", "no-such.pt", "b.pt"}, 1, "no-such.pt: no such file or folder"},
         {{"convert", DEMO_RECEIVER, "no-such/out"}, 1, "no projector_config.json"},
         {{"convert", DEMO_FUSER, "no-such/out"}, 1, "no-such/out: cannot write"},
         {{"convert", DEMO_RECEIVER "/config.json", "no-such.pt"}, 1, "config.json"},
