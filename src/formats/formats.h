@@ -44,10 +44,12 @@ struct json_member {
 
 typedef struct json_document json_document;
 
-#define JSON_MAX_DEPTH 128
+#define JSON_MAX_DEPTH  128
+#define JSON_MAX_VALUES (1 << 22) /* twice what the largest tokenizer.json in use has */
 
-/* `name` (a path) stands in messages. The whole text must be one JSON value in UTF-8, under 4 GiB;
- * white space around it is fine. NaN, Infinity, comments, a byte order mark and half a surrogate
+/* `name` (a path) stands in messages. The whole text must be one JSON value in UTF-8, under 4 GiB,
+ * of at most JSON_MAX_VALUES values, which take at most 320 MiB beside the text's strings. White
+ * space around it is fine. NaN, Infinity, comments, a byte order mark and half a surrogate
  * pair in \u escapes (which has no UTF-8 form) are refused. Messages say "NAME: line L, column C:
  * WHAT"; columns count characters. Strings are copied: `text` is not needed afterwards. */
 c2c_status json_parse(json_document **document, const char *text, size_t length, const char *name,

@@ -2,8 +2,8 @@
  * what yajl leaves unchecked, and owns the tree's shape and memory. Access by key is json_get.c.
  *
  * Children wait on one stack until their parent ends, then move as one block into the arena, so a
- * container's items lie side by side. All strings share one block no larger than the text. Memory
- * is therefore bounded by a small multiple of the text, whatever it holds. */
+ * container's items lie side by side. All strings share one block no larger than the text, and
+ * values are counted: a text of nothing but "0," would else take fifty times its size. */
 #include "formats/formats.h"
 
 #include <errno.h>
@@ -28,6 +28,7 @@ typedef struct builder {
     size_t strings_used;
     json_member *stack; /* finished values whose container still grows; keys only in objects */
     size_t stack_used, stack_capacity;
+    size_t values;                 /* read so far, open ones included */
     size_t frames[JSON_MAX_DEPTH]; /* where on the stack each open container starts */
     int depth;
     const char *key; /* read, its value not yet */
@@ -84,6 +85,11 @@ static bool grow_stack(builder *b) {
 
 /* A value ends here; inside an object the key that was read before is its name. */
 static int push(builder *b, json_value value) {
+    char what[80];
+    if (b->values++ == JSON_MAX_VALUES) {
+        snprintf(what, sizeof what, "more than %d values in one document", JSON_MAX_VALUES);
+        return stop(b, what);
+    }
     if (b->stack_used == b->stack_capacity && !grow_stack(b))
         return 0;
     b->stack[b->stack_used++] = (json_member){b->key, b->key_length, value};

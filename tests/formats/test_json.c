@@ -146,6 +146,30 @@ static void test_depth_is_bounded(void **state) {
     }
 }
 
+/* What costs most for its size: each value takes two bytes of text. */
+static void test_values_are_counted(void **state) {
+    (void)state;
+    for (size_t values = JSON_MAX_VALUES; values <= JSON_MAX_VALUES + 1; values++) {
+        size_t items = values - 1; /* the array is one, too */
+        char *text = malloc(2 * items + 2);
+        assert_non_null(text);
+        for (size_t i = 0; i < items; i++)
+            memcpy(text + 2 * i, i ? ",0" : "[0", 2);
+        memcpy(text + 2 * items, "]", 2);
+        json_document *d;
+        if (values <= JSON_MAX_VALUES) {
+            assert_ok(parse(&d, text));
+            assert_int_equal(json_root(d)->count, items);
+        } else {
+            assert_fails(parse(&d, text), C2C_STATUS_BAD_FILE, "t.json: line 1, column",
+                         "more than 4194304 values");
+            assert_null(d);
+        }
+        json_close(d);
+        free(text);
+    }
+}
+
 static void test_every_truncation_is_refused(void **state) {
     (void)state;
     static const char text[] = "{\"a\":[1,2.5,\"\\u00e9\\ud83d\\ude00\",null],\"b\":{\"c\":true}}";
@@ -306,6 +330,7 @@ int main(void) {
         cmocka_unit_test(test_the_last_of_equal_keys_counts),
         cmocka_unit_test(test_bad_documents_say_where),
         cmocka_unit_test(test_depth_is_bounded),
+        cmocka_unit_test(test_values_are_counted),
         cmocka_unit_test(test_every_truncation_is_refused),
         cmocka_unit_test(test_open),
         cmocka_unit_test(test_typed_members),
