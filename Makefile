@@ -55,6 +55,8 @@ APP_PARTS   := $(filter-out $(OBJ)/app/main.o,$(APP_OBJ)) $(patsubst %.c,$(OBJ)/
                  $(filter-out tests/app/test_%,$(sort $(wildcard tests/app/*.c))))
 OP_TABLE    := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/backend/test_%,\
                  $(sort $(wildcard tests/backend/*.c))))
+MUTATE_OBJ  := $(patsubst %.c,$(OBJ)/%.o,$(filter-out tests/trust/test_%,\
+                 $(sort $(wildcard tests/trust/*.c))))
 GOLDEN_OBJ  := $(patsubst %.c,$(OBJ)/%.o,$(filter-out $(wildcard tests/golden/test_*.c),\
                  $(sort $(wildcard tests/golden/*.c))))
 GOLDEN_BIN  := $(if $(GOLDEN_OBJ),$(B)/tests/golden/run_golden)
@@ -102,6 +104,7 @@ $(B)/tests/%: $(OBJ)/tests/%.o $(TEST_HELP) $(LIB_OBJ)
 	$(link) -lcmocka $(C2C_LIBS)
 # Tests of the app see its parts; main alone is left out.
 $(filter $(B)/tests/app/%,$(TEST_BIN)): $(APP_PARTS)
+$(filter $(B)/tests/trust/%,$(TEST_BIN)): $(MUTATE_OBJ)
 # Tests and the speed table walk one table of ops.
 $(filter $(B)/tests/backend/%,$(TEST_BIN)): $(OP_TABLE)
 $(B)/bench/bench_ops: $(OP_TABLE)
