@@ -149,9 +149,10 @@ c2c_status model_weights_bind(c2c_model *model, c2c_error *error) {
     model->layers = calloc((size_t)c->layers, sizeof *model->layers);
     if (!model->layers)
         return error_memory(error, (size_t)c->layers * sizeof *model->layers, "the layer table");
-    if (c->family->gemma && (b.status = alloc_norms(model, error)))
-        return b.status;
+    /* First of all, as it shows whether the sizes of config.json are those of the file. */
     bind(&b, &model->embedding, c->vocabulary, c->embedding, "model.embed_tokens.weight");
+    if (!b.status && c->family->gemma)
+        b.status = alloc_norms(model, error);
     bind_norm(&b, &model->final_norm, c->embedding, "", "model.norm.weight");
     if (c->tied)
         model->head = model->embedding;

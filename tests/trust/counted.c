@@ -33,7 +33,11 @@ size_t counted_peak(void) {
 
 #ifdef HAS_SANITIZER
 
-#include <sanitizer/allocator_interface.h>
+/* As sanitizer/allocator_interface.h has them, which not every compiler brings along. */
+extern int __sanitizer_install_malloc_and_free_hooks(void (*)(const volatile void *, size_t),
+                                                     void (*)(const volatile void *));
+extern size_t __sanitizer_get_current_allocated_bytes(void);
+extern size_t __sanitizer_get_allocated_size(const volatile void *memory);
 
 static void on_malloc(const volatile void *memory, size_t bytes) {
     (void)memory;
