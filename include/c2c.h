@@ -199,6 +199,8 @@ typedef struct c2c_session_options {
     c2c_fusion_mode fusion_mode;
     bool include_response; /* the last section and the answer are fused too, token by token: the
                               sharers and a clean copy of the receiver run over them */
+    bool keep_clean; /* for c2c_session_extend: keeps the receiver's rows as they were before
+                        fusion, which takes the memory of its cache again */
 } c2c_session_options;
 
 #define C2C_MAX_SHARERS 31
@@ -251,6 +253,22 @@ typedef bool (*c2c_progress_callback)(void *user, int64_t done, int64_t total);
 /* Sets who watches the session's next prefills; NULL: nobody. */
 C2C_API void c2c_session_set_progress(c2c_session *session, c2c_progress_callback callback,
                                       void *user);
+
+/* What c2c_session_extend had to do. */
+typedef struct c2c_extension {
+    int64_t kept;         /* prompt positions whose rows of the receiver were there already */
+    int64_t receiver_ran; /* tokens that the receiver ran; with include_response its clean copy's */
+    int64_t sharers_ran;  /* tokens that the sharers ran, all sharers together */
+} c2c_extension;
+
+/* The next turn: runs a prompt on a session that may hold a conversation, and leaves what
+ * c2c_session_prefill would leave on an empty one, bit for bit. Rows of an earlier prompt and its
+ * answer that the new prompt begins with are kept where they would come out the same. In a chat
+ * that is fused whole this needs keep_clean: then only the last answer and what follows it are run.
+ * `extension` may be NULL. When this fails, the conversation is as it was, or, when it is
+ * cancelled, forgotten. */
+C2C_API c2c_status c2c_session_extend(c2c_session *session, const c2c_plan *plan,
+                                      c2c_extension *extension, c2c_error *error);
 
 /* How answers are chosen. All zero: greedy, the most likely token. */
 typedef struct c2c_sampling {

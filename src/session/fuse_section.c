@@ -62,6 +62,13 @@ void session_fuse(c2c_session *session, int64_t receiver_row, const int64_t *sha
         fuse_in_turn(session, receiver_row, sharer_rows, count, mask);
 }
 
+bool session_fuses_whole(const c2c_session *session, int32_t mask) {
+    for (size_t s = 0; s < session->pair_count; s++)
+        if (mask >> s & 1 && session->pairs[s].fuser->by_section)
+            return true;
+    return false;
+}
+
 void session_fuse_response(c2c_session *session, int64_t row, int64_t count) {
     if (session->watch.cancelled)
         return;

@@ -2,13 +2,13 @@
 #include "session/session.h"
 
 /* The lanes that a new token runs through before the receiver. */
-static void run_companions(c2c_session *session) {
+static void run_companions(c2c_session *session, int32_t id) {
     session_lane *clean = &session->clean;
-    lane_step_advance(clean, session->next);
+    lane_step_advance(clean, session->next, id);
     lane_forward(clean, clean->model->config.layers, DECODER_CACHE);
     for (size_t s = 0; s < session->pair_count; s++) {
         session_lane *sharer = &session->sharers[s];
-        lane_step_advance(sharer, session->next);
+        lane_step_advance(sharer, session->next, id);
         if (session->pairs[s].fuser->sharer_layers > 0)
             lane_forward(sharer, session->pairs[s].fuser->sharer_layers, DECODER_CACHE);
     }
@@ -23,13 +23,14 @@ static void begin_steps(c2c_session *session) {
         lane_begin_steps(&session->sharers[s]);
 }
 
-/* Runs the token in session->next and leaves its logits. */
-static void run_step(c2c_session *session) {
+/* Runs the token in session->next, which is `id`, and leaves its logits. */
+static void run_step(c2c_session *session, int32_t id) {
     session_lane *lane = &session->receiver;
     int64_t row = lane->used;
     if (session->include_response)
-        run_companions(session);
-    lane_step_advance(lane, session->next);
+        run_companions(session, id);
+    lane_step_advance(lane, session->next, id);
+    session_record_response(session, 1);
     if (session->include_response)
         session_fuse_response(session, row, 1);
     lane_forward(lane, lane->model->config.layers,
@@ -147,10 +148,11 @@ c2c_status c2c_session_generate(c2c_session *session, int64_t max_new_tokens,
     text_stream stream;
     text_stream_init(&stream, lane->model->tokenizer, true);
     begin_steps(session);
+    int32_t id = 0;
     while (done.new_tokens < most) {
         if (done.new_tokens > 0)
-            run_step(session);
-        int32_t id = choose(session);
+            run_step(session, id);
+        id = choose(session);
         bool eos = model_config_is_eos(&lane->model->config, id), go_on;
         done.new_tokens++;
         status =

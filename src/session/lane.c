@@ -12,8 +12,12 @@ c2c_status lane_init(session_lane *lane, const c2c_model *model, int64_t positio
     lane->host = malloc(host_bytes);
     if (!lane->host)
         return error_memory(error, host_bytes, "a session");
-    /* At worst every second position is padding. */
-    int64_t ranges = positions / 2 + 2;
+    size_t id_bytes = (size_t)positions * sizeof *lane->ids;
+    lane->ids = malloc(id_bytes);
+    if (!lane->ids)
+        return error_memory(error, id_bytes, "a session");
+    /* At worst every second position is padding, and the last section is set aside. */
+    int64_t ranges = positions / 2 + 3;
     if ((status = kv_cache_init(&lane->cache, model->backend, &model->config, positions + spare,
                                 error)) ||
         (status = decoder_scratch_init(&lane->scratch, model, chunk, error)))
@@ -30,6 +34,7 @@ void lane_deinit(session_lane *lane) {
     decoder_scratch_deinit(&lane->scratch);
     decoder_batch_deinit(&lane->batch);
     free(lane->ranges);
+    free(lane->ids);
     free(lane->host);
     *lane = (session_lane){0};
 }
@@ -73,16 +78,29 @@ static void upload_batch(session_lane *lane, int64_t rows) {
     upload_ranges(lane);
 }
 
+/* Gives the next position to `id`. Returns its row, or -1 for padding. */
+static int32_t take_position(session_lane *lane, int32_t id) {
+    int32_t row = -1;
+    if (id != C2C_PADDING) {
+        cache_range *range = open_range(lane);
+        row = range->row + range->count++;
+        lane->used++;
+    }
+    lane->ids[lane->position++] = id;
+    return row;
+}
+
 int64_t lane_push(session_lane *lane, const int32_t *ids, int64_t count) {
     int64_t rows = 0;
     C2C_ASSERT(count <= lane->chunk);
-    for (int64_t i = 0; i < count; i++, lane->position++) {
-        if (ids[i] == C2C_PADDING)
+    for (int64_t i = 0; i < count; i++) {
+        int64_t position = lane->position;
+        int32_t row = take_position(lane, ids[i]);
+        if (row < 0)
             continue;
-        open_range(lane)->count++;
         lane->host[rows] = ids[i];
-        lane->host[lane->chunk + rows] = (int32_t)lane->position;
-        lane->host[2 * lane->chunk + rows] = (int32_t)lane->used++;
+        lane->host[lane->chunk + rows] = (int32_t)position;
+        lane->host[2 * lane->chunk + rows] = row;
         rows++;
     }
     if (rows > 0)
@@ -90,10 +108,16 @@ int64_t lane_push(session_lane *lane, const int32_t *ids, int64_t count) {
     return rows;
 }
 
+void lane_place_to(session_lane *lane, const int32_t *prompt, int64_t end) {
+    while (lane->position < end)
+        take_position(lane, prompt[lane->position]);
+}
+
 void lane_forward(session_lane *lane, int layers, decoder_goal goal) {
     prefill_watch *watch = lane->watch;
     if (watch->cancelled)
         return;
+    lane->tokens_run += lane->batch.rows;
     decoder_forward(lane->model, &lane->scratch, &lane->cache, &lane->batch, layers, goal);
     if (!watch->active)
         return;
@@ -109,6 +133,67 @@ void lane_run(session_lane *lane, const int32_t *ids, int64_t count, int layers)
             lane_forward(lane, layers, DECODER_CACHE);
 }
 
+void lane_run_to(session_lane *lane, const int32_t *prompt, int64_t end, int layers) {
+    if (lane->position < end)
+        lane_run(lane, prompt + lane->position, end - lane->position, layers);
+}
+
+/* ---- What is there already ---------------------------------------------------------------- */
+
+int64_t lane_common(const session_lane *lane, const int32_t *ids, int64_t count) {
+    int64_t most = min_i64(lane->position, count), same = 0;
+    while (same < most && lane->ids[same] == ids[same])
+        same++;
+    return same;
+}
+
+int64_t lane_row(const session_lane *lane, int64_t position) {
+    for (int64_t i = 0; i < lane->range_count; i++) {
+        const cache_range *range = &lane->ranges[i];
+        if (position < range->position + range->count)
+            return range->row + max_i64(0, position - range->position);
+    }
+    return lane->used;
+}
+
+void lane_rewind(session_lane *lane, int64_t position) {
+    C2C_ASSERT(position <= lane->position);
+    for (; lane->range_count > 0; lane->range_count--) {
+        cache_range *last = &lane->ranges[lane->range_count - 1];
+        int64_t keep = max_i64(0, min_i64(last->count, position - last->position));
+        lane->used -= last->count - keep;
+        last->count = (int32_t)keep;
+        if (keep > 0)
+            break;
+    }
+    lane->position = position;
+}
+
+void lane_set_aside(session_lane *lane, int64_t start, int64_t offset) {
+    int64_t row = lane_row(lane, start), position = lane->position, used = lane->used;
+    C2C_ASSERT(start <= position);
+    lane_rewind(lane, start);
+    C2C_ASSERT(lane->range_count < lane->range_capacity);
+    lane->ranges[lane->range_count++] = (cache_range){.row = (int32_t)(row + offset),
+                                                      .position = (int32_t)start,
+                                                      .count = (int32_t)(position - start)};
+    lane->position = position;
+    lane->used = used;
+}
+
+void lane_put_back(session_lane *lane, int64_t offset) {
+    const cache_range aside = lane->ranges[--lane->range_count];
+    int64_t position = lane->position, used = lane->used;
+    /* It may continue the range before it, as if it had never been elsewhere. */
+    lane->position = aside.position;
+    lane->used = aside.row - offset;
+    open_range(lane)->count += aside.count;
+    lane->position = position;
+    lane->used = used;
+}
+
+/* ---- Steps -------------------------------------------------------------------------------- */
+
 void lane_begin_steps(session_lane *lane) {
     open_range(lane);
     lane->host[0] = 0; /* no token yet */
@@ -117,7 +202,7 @@ void lane_begin_steps(session_lane *lane) {
     upload_batch(lane, 1);
 }
 
-void lane_step_advance(session_lane *lane, const int32_t *next) {
+void lane_step_advance(session_lane *lane, const int32_t *next, int32_t id) {
     const decoder_batch *batch = &lane->batch;
     op_step_advance(batch->backend, &(step_advance_args){.ids = batch->ids,
                                                          .positions = batch->positions,
@@ -126,7 +211,5 @@ void lane_step_advance(session_lane *lane, const int32_t *next) {
                                                          .range_start = batch->range_start,
                                                          .next = next,
                                                          .sequences = 1});
-    open_range(lane)->count++;
-    lane->used++;
-    lane->position++;
+    take_position(lane, id);
 }

@@ -10,7 +10,7 @@
 
 int64_t session_row_bytes(const c2c_session *session) {
     int64_t receiver = model_cache_row_bytes(&session->receiver.model->config);
-    int64_t bytes = session->include_response ? 2 * receiver : receiver;
+    int64_t bytes = session->include_response || session->keeps_clean ? 2 * receiver : receiver;
     for (size_t s = 0; s < session->pair_count; s++)
         bytes += model_cache_row_bytes(&session->pairs[s].sharer->config);
     return bytes;
@@ -33,6 +33,7 @@ static c2c_status choose_context(c2c_session *session, int64_t asked, c2c_error 
     int64_t available = system_memory_available();
     /* A tenth stays for activations and for everybody else. */
     int64_t fits = available < 0 ? INT64_MAX : (available - available / 10) / row;
+    fits = min_i64(fits, SESSION_MOST_POSITIONS);
     if (asked > shortest->config.context)
         return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
                          "a context of %lld tokens: %s was made for at most %lld "
@@ -132,8 +133,12 @@ static c2c_status alloc_choice(c2c_session *session, c2c_error *error) {
 
 static c2c_status alloc_lanes(c2c_session *session, c2c_error *error) {
     const c2c_model *receiver = session->receiver.model;
-    /* Parallel fusion keeps a block of clean rows behind the others. */
-    int64_t spare = fuses_in_parallel(session) ? FUSE_BLOCK_ROWS : 0;
+    session->rows = calloc((size_t)session->context, sizeof *session->rows);
+    if (!session->rows)
+        return error_memory(error, (size_t)session->context * sizeof *session->rows, "a session");
+    /* Behind the rows: clean ones, then those of the block that is being fused in parallel. */
+    int64_t spare = (session->keeps_clean ? session->context : 0) +
+                    (fuses_in_parallel(session) ? FUSE_BLOCK_ROWS : 0);
     c2c_status status = lane_init(&session->receiver, receiver, session->context, spare,
                                   session->chunk, &session->watch, error);
     if (!status && session->include_response)
@@ -166,6 +171,8 @@ c2c_status c2c_session_open(c2c_session **out, const c2c_model *receiver, const 
     session->receiver.model = receiver;
     session->fusion_mode = options->fusion_mode;
     session->include_response = options->include_response && pair_count > 0;
+    /* A fused response has a clean copy of everything already. */
+    session->keeps_clean = options->keep_clean && pair_count > 0 && !session->include_response;
     if ((status = alloc_pairs(session, pairs, pair_count, error)) ||
         (status = choose_context(session, options->context, error)))
         goto failed;
@@ -192,6 +199,7 @@ void c2c_session_close(c2c_session *session) {
     backend_release(session->backend, session->next);
     backend_release(session->backend, session->candidates);
     backend_release(session->backend, session->counts);
+    free(session->rows);
     free(session->pairs);
     free(session->sharers);
     free(session->fuse_scratches);

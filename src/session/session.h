@@ -35,6 +35,8 @@ typedef struct session_lane {
     kv_cache cache;
     int64_t used;        /* rows */
     int64_t position;    /* of the next token: used, and padding so far */
+    int32_t *ids;        /* host: what each position holds, padding too */
+    int64_t tokens_run;  /* since the session was opened */
     cache_range *ranges; /* host: where the rows are */
     int64_t range_count, range_capacity;
     decoder_scratch scratch;
@@ -60,12 +62,46 @@ void lane_forward(session_lane *lane, int layers, decoder_goal goal);
 /* Runs ids through the first `layers` layers, for their keys and values alone. */
 void lane_run(session_lane *lane, const int32_t *ids, int64_t count, int layers);
 
-/* Makes the batch stand just before the next position: op_step_advance then moves it on, on the
- * backend, to a token that is chosen there. */
-void lane_begin_steps(session_lane *lane);
-void lane_step_advance(session_lane *lane, const int32_t *next);
+/* Brings the lane to position `end` of a prompt, unless it stands there or behind it. The first
+ * runs the ids that are missing; the second leaves their rows to be written by somebody else. */
+void lane_run_to(session_lane *lane, const int32_t *prompt, int64_t end, int layers);
+void lane_place_to(session_lane *lane, const int32_t *prompt, int64_t end);
 
-/* ---- Sessions (session.c, prefill.c, fuse_section.c, generate.c) -------------------------- */
+/* Positions from the first one on that hold what `ids` has there. */
+int64_t lane_common(const session_lane *lane, const int32_t *ids, int64_t count);
+/* The row of the first token at or behind a position. */
+int64_t lane_row(const session_lane *lane, int64_t position);
+/* Forgets everything from `position` on. */
+void lane_rewind(session_lane *lane, int64_t position);
+
+/* Lets positions from `start` on, where no padding follows, live `offset` rows behind their place;
+ * lane_put_back ends that. What the rows hold is the caller's business. */
+void lane_set_aside(session_lane *lane, int64_t start, int64_t offset);
+void lane_put_back(session_lane *lane, int64_t offset);
+
+/* Makes the batch stand just before the next position: op_step_advance then moves it on, on the
+ * backend, to a token that is chosen there and that is `id`, as the host knows by now. */
+void lane_begin_steps(session_lane *lane);
+void lane_step_advance(session_lane *lane, const int32_t *next, int32_t id);
+
+/* ---- Sessions (session.c, prefill.c, fuse_section.c, generate.c, turn.c) ------------------ */
+
+/* A row of the receiver that the response made (include_response): no mask is equal to it. */
+#define MASK_RESPONSE INT32_MIN
+
+/* What the receiver's row of a position is: `mask` as in c2c_section, 0 for no fusion. It was
+ * computed in a section from `section` on, by a token that saw the positions before `seen` as they
+ * were fused, and all later ones as the receiver computed them. */
+typedef struct row_state {
+    int32_t mask, section, seen;
+} row_state;
+
+/* What a prompt need not run again: positions before `fused` hold the rows that it will make;
+ * positions before `rows` (>= fused) have the receiver's rows as it computes them, before fusion.
+ */
+typedef struct session_kept {
+    int64_t fused, rows;
+} session_kept;
 
 struct c2c_session {
     backend *backend;
@@ -75,6 +111,10 @@ struct c2c_session {
     c2c_fusion_mode fusion_mode;
     bool include_response;
     session_lane receiver;
+    row_state *rows;    /* [context] by position of the receiver */
+    int32_t seen;       /* of the response's rows */
+    bool keeps_clean;   /* the receiver's rows before fusion lie `context` rows behind the fused
+                           ones, for positions with a mask */
     session_lane clean; /* include_response: the receiver, never fused */
     size_t pair_count;
     c2c_pair *pairs;              /* [pair_count] */
@@ -99,6 +139,23 @@ c2c_status session_need_sharers(c2c_session *session, c2c_error *error);
 c2c_status session_prefill_logits(c2c_session *session, const c2c_plan *plan, float *logits,
                                   c2c_error *error);
 
+/* Checks a plan, and that there is room for it; *sections is to be freed. */
+c2c_status session_check_plan(c2c_section **sections, size_t *count, c2c_session *session,
+                              const c2c_plan *plan, c2c_error *error);
+/* Runs a checked plan after what is kept of an earlier one, from where the lanes stand. Fails only
+ * when it is cancelled; the session is empty then. */
+c2c_status session_run_plan(c2c_session *session, const c2c_plan *plan, const c2c_section *sections,
+                            size_t count, const session_kept *kept, float *logits,
+                            c2c_error *error);
+
+/* The rows of a sequence are numbered with 32 bits, kept clean ones among them. */
+#define SESSION_MOST_POSITIONS (INT64_C(1) << 29)
+
+/* Says what the receiver's rows of positions start .. end-1, a section, are; and of the last
+ * `count` positions, which are the response (turn.c). */
+void session_record(c2c_session *session, int64_t start, int64_t end, int32_t mask, int64_t seen);
+void session_record_response(c2c_session *session, int64_t count);
+
 /* Runs one given token; `logits` [V] on the host, or NULL. */
 c2c_status session_step(c2c_session *session, int32_t id, float *logits, c2c_error *error);
 
@@ -109,6 +166,9 @@ void session_cache_read(const c2c_session *session, int layer, float *keys, floa
  * rows start at sharer_rows[s] (fuse_section.c). */
 void session_fuse(c2c_session *session, int64_t receiver_row, const int64_t *sharer_rows,
                   int64_t count, int32_t mask);
+
+/* Whether what becomes of a row depends on the whole section, for a fuser that mask selects. */
+bool session_fuses_whole(const c2c_session *session, int32_t mask);
 
 /* include_response: makes the receiver's rows from `row` on, which its lane has pushed already, of
  * the clean copy's and the sharers' rows of the same tokens. */
