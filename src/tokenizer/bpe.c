@@ -38,7 +38,8 @@ static uint64_t *filter_word(const bpe *b, uint64_t hash, uint64_t *bit) {
 /* Most pairs are never merged: the filter tells so from a sixteenth of the memory. */
 const bpe_merge *bpe_find_merge(const bpe *b, int32_t left, int32_t right) {
     uint64_t pair = pair_key(left, right), hash = pair_hash(b, pair), bit;
-    if (!(*filter_word(b, hash, &bit) & bit))
+    const uint64_t *word = filter_word(b, hash, &bit);
+    if (!(*word & bit))
         return NULL;
     const bpe_merge *row = find_row(b, pair, hash);
     return row->pair == FREE_PAIR ? NULL : row;
@@ -46,8 +47,9 @@ const bpe_merge *bpe_find_merge(const bpe *b, int32_t left, int32_t right) {
 
 static void set_merge(bpe *b, uint64_t pair, uint32_t rank, int32_t merged) {
     uint64_t hash = pair_hash(b, pair), bit;
+    uint64_t *word = filter_word(b, hash, &bit);
     *find_row(b, pair, hash) = (bpe_merge){pair, rank, merged};
-    *filter_word(b, hash, &bit) |= bit;
+    *word |= bit;
 }
 
 /* ---- Loading ------------------------------------------------------------------------------ */

@@ -297,7 +297,7 @@ static c2c_status encode_word(const bpe *b, encoder *e, piece word, bool byte_le
  * before it. */
 static size_t part_end(piece word, size_t start) {
     for (size_t i = start + 1; i + 2 < word.length; i++) {
-        const char *mark = memchr(word.bytes + i, '\xe2', word.length - i);
+        const char *mark = memchr(word.bytes + i, 0xe2, word.length - i);
         if (!mark)
             break;
         i = (size_t)(mark - word.bytes);
