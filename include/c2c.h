@@ -165,6 +165,46 @@ typedef struct c2c_fuser c2c_fuser;
  * Where the recipe beside the files (config.json) names other models, that is a warning. */
 C2C_API c2c_status c2c_fuser_open(c2c_fuser **fuser, const c2c_model *receiver,
                                   const c2c_model *sharer, const char *folder, c2c_error *error);
+/* What weights are stored as. */
+typedef enum c2c_weight_type {
+    C2C_WEIGHT_AS_IS = 0, /* as they are; a new fuser's are f32 */
+    C2C_WEIGHT_F32,
+    C2C_WEIGHT_F16,
+    C2C_WEIGHT_BF16
+} c2c_weight_type;
+
+/* What a fuser is made from: a training recipe (JSON), of which only "model" is read, its
+ * "projector" {"type", "params"} and its "mapping" (last_aligned or k_nearest); docs/FORMATS.md.
+ * Either a file or the text itself. */
+typedef struct c2c_recipe {
+    const char *path;
+    const char *text;
+    uint64_t seed; /* the same seed gives the same fuser, on every machine */
+    c2c_weight_type type;
+} c2c_recipe;
+
+/* Makes an untrained fuser in memory, a projector for every layer of the receiver, started as
+ * PyTorch starts the same layers. The models must stay open. Where projectors have gates, these are
+ * closed until training opens them: the receiver answers as if alone. */
+C2C_API c2c_status c2c_fuser_new(c2c_fuser **fuser, const c2c_model *receiver,
+                                 const c2c_model *sharer, const c2c_recipe *recipe,
+                                 c2c_error *error);
+
+typedef enum c2c_format {
+    C2C_FORMAT_SAFETENSORS = 0,
+    C2C_FORMAT_PT /* as torch.save writes a state dict */
+} c2c_format;
+
+typedef struct c2c_save_options {
+    c2c_format format;
+    c2c_weight_type type; /* rounded to nearest, even on ties */
+    bool replace;         /* an older fuser folder of this name, if it holds nothing else */
+} c2c_save_options;
+
+/* Writes a fuser folder that c2c_fuser_open and the original read. It appears whole, or not at all.
+ * `options` may be NULL: safetensors, weights as they are, nothing replaced. */
+C2C_API c2c_status c2c_fuser_save(const c2c_fuser *fuser, const char *folder,
+                                  const c2c_save_options *options, c2c_error *error);
 C2C_API void c2c_fuser_close(c2c_fuser *fuser);
 
 /* The sharer layer that each receiver layer reads, or -1 where the layer is not mapped.

@@ -27,41 +27,82 @@ static c2c_status inspect_path(report *r, const char *path, c2c_error *error) {
                      path);
 }
 
-static int inspect_run(const verb *v, int argc, char *const *argv) {
-    const char *name = NULL, *models = NULL;
-    char *path = NULL;
-    bool json = false;
-    const option options[] = {
-        models_option(&models),
-        {.name = "--json", .kind = OPTION_FLAG, .target = &json, .help = "print one JSON object"}};
-    const option_set set = {.options = options,
-                            .count = sizeof options / sizeof *options,
-                            .operand = "PATH",
-                            .operand_target = &name};
-    int exit_status;
-    if (!verb_options(v, &set, argc, argv, &exit_status))
-        return exit_status;
+typedef struct inspect_settings {
+    const char *name, *models;
+    const char *receiver, *sharer; /* models for a recipe; or NULL */
+    bool json;
+} inspect_settings;
+
+/* Finds what the names stand for, then reports on it. */
+static c2c_status inspect(report *r, const inspect_settings *s, c2c_error *error) {
+    char *path = NULL, *receiver = NULL, *sharer = NULL;
+    c2c_status status = name_resolve(&path, s->name, s->models, error);
+    if (!status && s->receiver)
+        status = name_resolve(&receiver, s->receiver, s->models, error);
+    if (!status && s->sharer)
+        status = name_resolve(&sharer, s->sharer, s->models, error);
+    if (!status && receiver)
+        status = inspect_recipe(r, path, receiver, sharer, error);
+    else if (!status)
+        status = inspect_path(r, path, error);
+    free(path);
+    free(receiver);
+    free(sharer);
+    return status;
+}
+
+static int inspect_and_report(const inspect_settings *s) {
     report r = {0};
     c2c_error error = {0};
     json_out_open(&r.json, NULL, '{');
-    c2c_status status = name_resolve(&path, name, models, &error);
-    if (!status)
-        status = inspect_path(&r, path, &error);
+    c2c_status status = inspect(&r, s, &error);
     if (!status) {
         json_out_close(&r.json, '}');
         buffer_append_char(&r.json.text, '\n');
-        status = output_buffer(json ? &r.json.text : &r.text, &error);
+        status = output_buffer(s->json ? &r.json.text : &r.text, &error);
     }
     report_deinit(&r);
-    free(path);
     return status ? app_failed(&error) : APP_OK;
+}
+
+static int inspect_run(const verb *v, int argc, char *const *argv) {
+    inspect_settings s = {0};
+    const option options[] = {
+        {.name = "--receiver",
+         .value = "DIR",
+         .kind = OPTION_PATH,
+         .target = &s.receiver,
+         .shown = "",
+         .help = "with --sharer: show the fuser that a recipe makes for these two models"},
+        {.name = "--sharer",
+         .value = "DIR",
+         .kind = OPTION_PATH,
+         .target = &s.sharer,
+         .shown = "",
+         .help = "the other one"},
+        models_option(&s.models),
+        {.name = "--json",
+         .kind = OPTION_FLAG,
+         .target = &s.json,
+         .help = "print one JSON object"}};
+    const option_set set = {.options = options,
+                            .count = sizeof options / sizeof *options,
+                            .operand = "PATH",
+                            .operand_target = &s.name};
+    int exit_status;
+    if (!verb_options(v, &set, argc, argv, &exit_status))
+        return exit_status;
+    if (!s.receiver != !s.sharer)
+        return verb_wrong_usage(v, "--receiver and --sharer go together");
+    return inspect_and_report(&s);
 }
 
 const verb inspect_verb = {
     .name = "inspect",
-    .usage = "PATH [--models DIR] [--json]",
+    .usage = "PATH [--receiver DIR --sharer DIR] [--models DIR] [--json]",
     .summary = "say what a model folder, a fuser folder or a file is",
     .notes = "PATH is a model folder, a fuser folder, a .safetensors or .pt file, or one of the\n"
              "JSON files that stand in such folders; or a name, such as Qwen/Qwen3-0.6B. Model\n"
-             "folders are checked as run would.",
+             "folders are checked as run would. With --receiver and --sharer PATH is a recipe:\n"
+             "the untrained fuser that it makes for these models is shown, and nothing written.",
     .run = inspect_run};

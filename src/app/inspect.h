@@ -42,6 +42,9 @@ c2c_status inspect_fuser(report *r, const char *folder, c2c_error *error);
 /* A file of tensors, or one that inspect_json knows. */
 c2c_status inspect_file(report *r, const char *path, c2c_error *error);
 c2c_status inspect_json(report *r, const char *path, c2c_error *error);
+/* What a recipe makes for the models of two folders (inspect_recipe.c). */
+c2c_status inspect_recipe(report *r, const char *path, const char *receiver, const char *sharer,
+                          c2c_error *error);
 /* The lines that a model's configuration gives, in a folder or alone. */
 void report_model_config(report *r, const model_config *config);
 

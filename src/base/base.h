@@ -161,7 +161,8 @@ typedef struct random_key {
     uint32_t sample, site;
 } random_key;
 
-#define RANDOM_SITE_SAMPLING 1
+#define RANDOM_SITE_SAMPLING 1 /* of answers */
+#define RANDOM_SITE_INITIAL  2 /* weights of new projectors */
 
 /* 128 random bits. */
 void random_block(const random_key *key, uint32_t bits[4]);

@@ -124,6 +124,18 @@ size_t tensor_file_count(const tensor_file *file);
 const named_tensor *tensor_file_at(const tensor_file *file, size_t i); /* in order of name */
 const named_tensor *tensor_file_find(const tensor_file *file, const char *name); /* or NULL */
 
+/* A table of tensors in memory of its own, in place of a file; `name` stands in messages. Every
+ * tensor that is added starts as zeros, to be filled through *data; tensor_memory_finish ends the
+ * adding. */
+c2c_status tensor_memory_new(tensor_file **file, const char *name, c2c_error *error);
+c2c_status tensor_memory_add(tensor_file *file, const char *name, const tensor *shape, void **data,
+                             c2c_error *error);
+c2c_status tensor_memory_finish(tensor_file *file, c2c_error *error);
+
+/* The bytes of a dense tensor. Dimensions of 0 count as 1 in the check, so that no product of a
+ * part of the shape overflows later. False: a dimension is negative or the size does not fit. */
+bool tensor_size_checked(const tensor *shape, size_t *bytes);
+
 /* ---- Writing tensors (tensor_write.c; safetensors_write.c; pickle_write.c, zip_write.c,
  * pt_write.c) ------------------------------------------------------------------------------ */
 

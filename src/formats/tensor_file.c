@@ -208,6 +208,32 @@ c2c_status tensor_file_open_bytes(tensor_file **file, const void *data, size_t s
     return open_end(file, f, status, error);
 }
 
+/* ---- In memory ---------------------------------------------------------------------------- */
+
+c2c_status tensor_memory_new(tensor_file **file, const char *name, c2c_error *error) {
+    return tensor_file_new(file, name, error);
+}
+
+c2c_status tensor_memory_add(tensor_file *file, const char *name, const tensor *shape, void **data,
+                             c2c_error *error) {
+    size_t bytes;
+    char text[TENSOR_SHAPE_TEXT];
+    tensor view = *shape;
+    if (!tensor_size_checked(shape, &bytes))
+        return error_set(error, C2C_STATUS_OUT_OF_MEMORY,
+                         "%s: tensor \"%s\": expected a size that fits in memory, found shape %s",
+                         file->path, name, tensor_shape_text(shape, text));
+    *data = arena_alloc(file->memory, bytes);
+    if (!*data)
+        return error_memory(error, bytes, name);
+    view.data = *data;
+    return tensor_file_add(file, name, strlen(name), &view, file->path, error);
+}
+
+c2c_status tensor_memory_finish(tensor_file *file, c2c_error *error) {
+    return tensor_file_finish(file, error);
+}
+
 /* ---- Reading the table -------------------------------------------------------------------- */
 
 const char *tensor_file_path(const tensor_file *file) {

@@ -24,10 +24,6 @@ c2c_status pt_read(tensor_file *file, file_bytes bytes, c2c_error *error);
 c2c_status tensor_file_open_bytes(tensor_file **file, const void *data, size_t size,
                                   const char *name, c2c_error *error);
 
-/* The bytes of a dense tensor. Dimensions of 0 count as 1 in the check, so that no product of a
- * part of the shape overflows later. False: a dimension is negative or the size does not fit. */
-bool tensor_size_checked(const tensor *shape, size_t *bytes);
-
 /* A name that can be used as one: not too long, no NUL inside. */
 c2c_status tensor_name_check(const char *name, size_t length, const char *path, c2c_error *error);
 

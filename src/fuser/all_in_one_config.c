@@ -93,9 +93,9 @@ static c2c_status get_logits(const json_value *args, const logits_keys *keys,
 
 static c2c_status get_numbers(projector_spec *spec, const json_value *args, const char *where,
                               c2c_error *error) {
-    static const double usual_dropout = 0.1, usual_temperature = 0.005;
+    static const double usual_dropout = 0.1, usual_temperature = 0.005, usual_start = 1, zero = 0;
     all_in_one_options *o = &spec->all_in_one;
-    double dropout, temperature;
+    double dropout, temperature, gate, weight, start;
     int32_t hidden, layers;
     c2c_status status;
     if ((status = get_size(args, "hidden_dim", 512, 1 << 20, &hidden, where, error)) ||
@@ -106,8 +106,14 @@ static c2c_status get_numbers(projector_spec *spec, const json_value *args, cons
              get_size(args, "max_sequence_length", 8192, 1 << 24, &o->max_length, where, error)) ||
         (status = json_get_real(args, "dropout", &usual_dropout, &dropout, where, error)) ||
         (status = json_get_real(args, "scalar_temperature", &usual_temperature, &temperature, where,
-                                error)))
+                                error)) ||
+        (status = json_get_real(args, "gate_init_value", &zero, &gate, where, error)) ||
+        (status = json_get_real(args, "weight_init_value", &zero, &weight, where, error)) ||
+        (status = json_get_real(args, "initial_temperature", &usual_start, &start, where, error)))
         return status;
+    spec->start = (projector_start){.gate = (float)gate,
+                                    .weight = (float)weight,
+                                    .temperature = (float)start};
     o->scalar_temperature = (float)temperature;
     if (!(o->scalar_temperature > 0))
         return error_set(error, C2C_STATUS_BAD_FILE,
@@ -231,14 +237,23 @@ int64_t all_in_one_inputs(const projector_spec *spec, const all_in_one_logits *l
 static void add_linear(projector_slots *slots, bool shared, const char *name, int64_t out,
                        int64_t in) {
     projector_slot_add(slots, out, in, "%s.weight", name)->shared = shared;
-    projector_slot_add(slots, out, 0, "%s.bias", name)->shared = shared;
+    projector_slot *bias = projector_slot_add(slots, out, 0, "%s.bias", name);
+    bias->shared = shared;
+    bias->bound = linear_bound(in);
 }
 
 /* Module `index` of a list; rows of `in` elements, or a norm where it is 0. */
 static void add_module(projector_slots *slots, bool shared, const char *list, int index,
                        const char *part, int64_t out, int64_t in) {
-    projector_slot_add(slots, out, in, "%s.layers.%d%s.weight", list, index, part)->shared = shared;
-    projector_slot_add(slots, out, 0, "%s.layers.%d%s.bias", list, index, part)->shared = shared;
+    projector_slot *weight =
+        projector_slot_add(slots, out, in, "%s.layers.%d%s.weight", list, index, part);
+    projector_slot *bias =
+        projector_slot_add(slots, out, 0, "%s.layers.%d%s.bias", list, index, part);
+    weight->shared = bias->shared = shared;
+    if (in)
+        bias->bound = linear_bound(in);
+    else
+        weight->value = 1;
 }
 
 static void add_projection(const projector_spec *spec, projector_slots *slots) {
@@ -277,6 +292,7 @@ static void add_parameter(const projector_spec *spec, projector_slots *slots, bo
         [GRANULARITY_TOKEN] = 1, [GRANULARITY_HEAD] = 2, [GRANULARITY_VALUE] = 3};
     projector_slot *slot = projector_slot_add(slots, 1, 0, "%s", name);
     slot->shared = shared;
+    slot->value = shared ? spec->start.gate : spec->start.weight;
     slot->rank = ranks[logits->granularity];
     slot->shape[0] = spec->all_in_one.max_length;
     slot->shape[1] = spec->receiver_heads;

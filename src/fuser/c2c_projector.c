@@ -46,7 +46,10 @@ static int64_t receiver_inputs(const projector_spec *spec) {
 static c2c_status configure(projector_spec *spec, const json_value *args, const char *where,
                             c2c_error *error) {
     static const int64_t usual_size = 1024, usual_layers = 3;
+    static const double usual_temperature = 1;
+    static const bool no = false;
     int64_t layers;
+    double temperature;
     c2c_status status;
     spec->use_scalars = spec->use_gates = spec->use_receiver = true;
     if ((status = json_get_integer(args, "hidden_dim", &usual_size, 1, 1 << 20, &spec->hidden,
@@ -54,8 +57,12 @@ static c2c_status configure(projector_spec *spec, const json_value *args, const 
         (status = json_get_integer(args, "intermediate_dim", &usual_size, 1, 1 << 20,
                                    &spec->intermediate, where, error)) ||
         (status = json_get_integer(args, "num_layers", &usual_layers, 3, 2 + MAX_BLOCKS, &layers,
-                                   where, error)))
+                                   where, error)) ||
+        (status = json_get_real(args, "initial_temperature", &usual_temperature, &temperature,
+                                where, error)) ||
+        (status = json_get_bool(args, "zero_init", &no, &spec->start.zero_output, where, error)))
         return status;
+    spec->start.temperature = (float)temperature;
     spec->num_layers = (int)layers;
     return C2C_STATUS_OK;
 }
@@ -91,26 +98,31 @@ static void describe(const projector_spec *spec, buffer *text) {
 
 static void block_slots(projector_slots *slots, const char *name, int block, int64_t hidden,
                         int64_t intermediate) {
-    projector_slot_add(slots, hidden, 0, "%s.blocks.%d.norm.weight", name, block);
+    projector_slot_add(slots, hidden, 0, "%s.blocks.%d.norm.weight", name, block)->value = 1;
     projector_slot_add(slots, intermediate, hidden, "%s.blocks.%d.w1.weight", name, block);
     projector_slot_add(slots, hidden, intermediate, "%s.blocks.%d.w2.weight", name, block);
 }
 
+/* A linear and its bias. */
+static void linear_slots(projector_slots *slots, const char *name, int64_t out, int64_t in,
+                         float bound) {
+    projector_slot_add(slots, out, in, "%s.weight", name)->bound = bound;
+    projector_slot_add(slots, out, 0, "%s.bias", name)->bound = bound;
+}
+
 static void list_slots(const projector_spec *spec, projector_slots *slots) {
     int64_t h = spec->hidden, features = receiver_features(spec);
+    int64_t inputs = sharer_features(spec) + receiver_inputs(spec);
     slots->gate_temperature = spec->use_gates;
-    projector_slot_add(slots, h, sharer_features(spec) + receiver_inputs(spec), "in.weight");
-    projector_slot_add(slots, h, 0, "in.bias");
+    linear_slots(slots, "in", h, inputs, linear_bound(inputs));
     block_slots(slots, "mlp1", 0, h, spec->intermediate);
-    projector_slot_add(slots, features, h, "proj_out.weight");
-    projector_slot_add(slots, features, 0, "proj_out.bias");
+    linear_slots(slots, "proj_out", features, h, spec->start.zero_output ? 0 : linear_bound(h));
     for (int i = 0; i < spec->num_layers - 2; i++)
         block_slots(slots, "proj_mlp2", i, h, spec->intermediate);
     if (!spec->use_scalars)
         return;
     block_slots(slots, "scalar_mlp2", 0, h, h);
-    projector_slot_add(slots, spec->receiver_heads, h, "scalar_head.weight");
-    projector_slot_add(slots, spec->receiver_heads, 0, "scalar_head.bias");
+    linear_slots(slots, "scalar_head", spec->receiver_heads, h, linear_bound(h));
 }
 
 /* ---- The computation ---------------------------------------------------------------------- */

@@ -143,6 +143,16 @@ static c2c_status reserve_rows(const c2c_fuser *fuser, c2c_error *error) {
     return longest ? backend_reserve(fuser->backend, (size_t)longest, error) : C2C_STATUS_OK;
 }
 
+c2c_status fuser_attach(c2c_fuser *fuser, const c2c_model *receiver, const c2c_model *sharer,
+                        c2c_error *error) {
+    fuser->receiver = receiver;
+    fuser->sharer = sharer;
+    c2c_status status = check_models(fuser, error);
+    if (!status)
+        status = fuser_stacks_build(fuser, error);
+    return status ? status : reserve_rows(fuser, error);
+}
+
 c2c_status c2c_fuser_open(c2c_fuser **out, const c2c_model *receiver, const c2c_model *sharer,
                           const char *folder, c2c_error *error) {
     *out = NULL;
@@ -150,10 +160,8 @@ c2c_status c2c_fuser_open(c2c_fuser **out, const c2c_model *receiver, const c2c_
     c2c_status status = fuser_open_files(&fuser, receiver->backend, folder, error);
     if (status)
         return status;
-    fuser->receiver = receiver;
-    fuser->sharer = sharer;
-    if ((status = check_models(fuser, error)) || (status = fuser_stacks_build(fuser, error)) ||
-        (status = reserve_rows(fuser, error))) {
+    status = fuser_attach(fuser, receiver, sharer, error);
+    if (status) {
         c2c_fuser_close(fuser);
         return status;
     }

@@ -29,6 +29,13 @@ typedef struct all_in_one_options {
     float scalar_temperature;
 } all_in_one_options;
 
+/* What the options say of a projector that is new; a trained one has its own numbers. */
+typedef struct projector_start {
+    float gate, weight; /* of parameters that are gates or weights */
+    float temperature;  /* "gate_temperature" */
+    bool zero_output;   /* the last linear starts at 0, not at random */
+} projector_start;
+
 /* Sizes of one projector: those of the two caches, and its own from init_args. Projectors of equal
  * specs and dtypes run as one grouped call. */
 typedef struct projector_spec {
@@ -45,9 +52,10 @@ typedef struct projector_spec {
     bool by_section;         /* what a row becomes depends on the section and its place in it */
     int64_t longest_section; /* rows that a section may have; 0: any number */
     all_in_one_options all_in_one;
+    projector_start start;
 } projector_spec;
 
-/* Whether two projectors differ in their weights alone. */
+/* Whether two projectors differ in their weights alone, and in what those were at the start. */
 bool projector_specs_equal(const projector_spec *a, const projector_spec *b);
 
 #define PROJECTOR_MAX_SLOTS 128
@@ -59,6 +67,9 @@ typedef struct projector_slot {
     bool shared;
     int rank; /* 0: a tensor of one element, whatever its rank */
     int64_t shape[3];
+    /* Elements of a new one are value + a uniform number between -bound and bound, as PyTorch
+     * starts the same layers: 1 or 0 in norms, linear_bound in linears. */
+    float value, bound;
 } projector_slot;
 
 typedef struct projector_slots {
@@ -126,13 +137,27 @@ struct projector_kind {
 extern const projector_kind c2c_projector_kind, ablation_projector_kind; /* c2c_projector.c */
 extern const projector_kind all_in_one_projector_kind;                   /* all_in_one_*.c */
 
-/* Appends a slot of rank 1 ([rows], columns 0) or 2; `name` is a printf format. */
+/* The bound of new weights and biases of a linear that reads `inputs` elements: 1 / sqrt(inputs),
+ * which is what torch.nn.Linear's kaiming_uniform_(a = sqrt(5)) comes to. */
+float linear_bound(int64_t inputs);
+
+/* Appends a slot of rank 1 ([rows], columns 0), which starts at 0 unless the caller says otherwise,
+ * or 2, which starts as a linear's weight; `name` is a printf format. */
 projector_slot *projector_slot_add(projector_slots *slots, int64_t rows, int64_t columns,
                                    const char *name, ...) C2C_PRINTF(4, 5);
 
-/* One projector_<i> as it lies on disk. */
+#define PROJECTOR_TENSOR_NAME 80
+
+/* What a slot of one branch is called in the file, and a branch's gate of one number. */
+const char *projector_slot_name(char name[PROJECTOR_TENSOR_NAME], const projector_slot *slot,
+                                branch which);
+const char *projector_gate_name(char name[PROJECTOR_TENSOR_NAME], const projector_spec *spec,
+                                branch which);
+
+/* One projector_<i> as it lies on disk, or as it was made. */
 typedef struct projector {
     projector_spec spec;
+    json_document *description; /* projector_<i>.json */
     tensor_file *tensors;
     int slot_count;
     bool shared[PROJECTOR_MAX_SLOTS];
@@ -151,7 +176,18 @@ c2c_status projector_spec_parse(projector_spec *spec, const json_document *docum
  * tensor against the spec and imports it. */
 c2c_status projector_open(projector *p, backend *b, const char *folder, int index,
                           c2c_error *error);
+/* The last step of opening: checks p->tensors against p->spec and imports them. */
+c2c_status projector_bind(projector *p, backend *b, c2c_error *error);
 void projector_close(projector *p, backend *b);
+
+/* ---- New projectors (start.c) ------------------------------------------------------------- */
+
+/* Elements of all tensors of a projector of this spec; false when there are too many to count. */
+bool projector_parameters(const projector_spec *spec, int64_t *parameters);
+/* The tensors of an untrained projector. Each element depends on the seed, on `index`, and on the
+ * tensor's name and its place in it. */
+c2c_status projector_start_tensors(tensor_file **file, const projector_spec *spec, int index,
+                                   uint64_t seed, dtype type, c2c_error *error);
 
 /* ---- Layer maps (layer_map.c) ------------------------------------------------------------- */
 
@@ -171,11 +207,38 @@ typedef struct layer_map {
 c2c_status layer_map_parse(layer_map *map, const json_document *document, c2c_error *error);
 void layer_map_deinit(layer_map *map);
 
+/* ---- Recipes (recipe.c) ------------------------------------------------------------------- */
+
+typedef void (*layer_map_rule)(int receiver_layers, int sharer_layers, int *sharer_of);
+
+/* The part of a recipe that a fuser is made from; borrows from the document. */
+typedef struct fuser_recipe {
+    const char *where; /* the document's name */
+    const char *type;  /* of its projectors: the name of a kind */
+    const json_value *params;
+    const char *mapping; /* "last_aligned" or "k_nearest" */
+    layer_map_rule rule;
+} fuser_recipe;
+
+/* Reads "model" of a recipe, or a document that is such a part itself. */
+c2c_status fuser_recipe_parse(fuser_recipe *recipe, const json_document *document,
+                              c2c_error *error);
+/* projector_<i>.json of every projector of a new fuser for two such models. */
+c2c_status fuser_recipe_describe(json_document **description, const fuser_recipe *recipe,
+                                 const model_config *receiver, const model_config *sharer,
+                                 dtype type, c2c_error *error);
+/* A projector of its own for every layer of the receiver. */
+c2c_status fuser_recipe_map(layer_map *map, const fuser_recipe *recipe, int receiver_layers,
+                            int sharer_layers, c2c_error *error);
+
+/* What the public name stands for; `as_is` for that of no change. */
+c2c_status weight_type_read(dtype *type, c2c_weight_type named, dtype as_is, c2c_error *error);
+
 /* ---- Fuser (fuser.c, stack.c) ------------------------------------------------------------- */
 
 struct c2c_fuser {
     backend *backend;
-    char *folder; /* the one that holds projector_config.json */
+    char *folder; /* the one that holds projector_config.json; of a new one the recipe's name */
     layer_map map;
     projector *projectors;
     int projector_count;
@@ -191,6 +254,10 @@ struct c2c_fuser {
 /* Opens a fuser's files without any model: for inspecting. Stacks are there only after
  * c2c_fuser_open. */
 c2c_status fuser_open_files(c2c_fuser **fuser, backend *b, const char *folder, c2c_error *error);
+
+/* Checks that the fuser fits these models, and prepares it for fusing. */
+c2c_status fuser_attach(c2c_fuser *fuser, const c2c_model *receiver, const c2c_model *sharer,
+                        c2c_error *error);
 
 /* Warns where the fuser's recipe names other models than its own (recipe_names.c). */
 void fuser_check_names(const c2c_fuser *fuser);

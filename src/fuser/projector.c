@@ -1,6 +1,7 @@
 /* projector.c - the registry of projector kinds, and one projector's files as checked weights. */
 #include "fuser/fuser.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -40,11 +41,17 @@ bool projector_specs_equal(const projector_spec *a, const projector_spec *b) {
            memcmp(&a->all_in_one, &b->all_in_one, sizeof a->all_in_one) == 0;
 }
 
+float linear_bound(int64_t inputs) {
+    return (float)(1 / sqrt((double)inputs));
+}
+
 projector_slot *projector_slot_add(projector_slots *slots, int64_t rows, int64_t columns,
                                    const char *name, ...) {
     C2C_ASSERT(slots->count < PROJECTOR_MAX_SLOTS);
     projector_slot *slot = &slots->items[slots->count++];
-    *slot = (projector_slot){.rank = columns ? 2 : 1, .shape = {rows, columns}};
+    *slot = (projector_slot){.rank = columns ? 2 : 1,
+                             .shape = {rows, columns},
+                             .bound = columns ? linear_bound(columns) : 0};
     va_list arguments;
     va_start(arguments, name);
     int n = vsnprintf(slot->name, sizeof slot->name, name, arguments);
@@ -89,18 +96,17 @@ c2c_status projector_spec_parse(projector_spec *spec, const json_document *docum
 
 static const char *const branch_names[BRANCH_COUNT] = {"key", "value"};
 
-#define TENSOR_NAME 80
-
-/* What a slot of one branch is called in the file. */
-static const char *slot_name(char name[TENSOR_NAME], const projector_slot *slot, branch which) {
-    snprintf(name, TENSOR_NAME, "%s%s%s", slot->shared ? "" : branch_names[which],
+const char *projector_slot_name(char name[PROJECTOR_TENSOR_NAME], const projector_slot *slot,
+                                branch which) {
+    snprintf(name, PROJECTOR_TENSOR_NAME, "%s%s%s", slot->shared ? "" : branch_names[which],
              slot->shared ? "" : "_", slot->name);
     return name;
 }
 
-static const char *gate_name(char name[TENSOR_NAME], const projector_spec *spec, branch which) {
-    snprintf(name, TENSOR_NAME, "%s%sgate_logit", spec->shared_gate ? "" : branch_names[which],
-             spec->shared_gate ? "" : "_");
+const char *projector_gate_name(char name[PROJECTOR_TENSOR_NAME], const projector_spec *spec,
+                                branch which) {
+    snprintf(name, PROJECTOR_TENSOR_NAME, "%s%sgate_logit",
+             spec->shared_gate ? "" : branch_names[which], spec->shared_gate ? "" : "_");
     return name;
 }
 
@@ -115,11 +121,11 @@ static bool shape_fits(const tensor *view, const projector_slot *slot) {
 
 static c2c_status bind_slot(projector *p, backend *b, const projector_slot *slot, int index,
                             branch which, c2c_error *error) {
-    char name[TENSOR_NAME], expected[TENSOR_SHAPE_TEXT], found[TENSOR_SHAPE_TEXT];
+    char name[PROJECTOR_TENSOR_NAME], expected[TENSOR_SHAPE_TEXT], found[TENSOR_SHAPE_TEXT];
     const char *path = tensor_file_path(p->tensors);
     if (slot->shared && which != BRANCH_KEY)
         return C2C_STATUS_OK;
-    slot_name(name, slot, which);
+    projector_slot_name(name, slot, which);
     const named_tensor *tensor_found = tensor_file_find(p->tensors, name);
     if (!tensor_found)
         return error_set(error, C2C_STATUS_BAD_FILE, "%s: tensor %s is missing; a %s needs it",
@@ -150,11 +156,11 @@ static c2c_status bind_slot(projector *p, backend *b, const projector_slot *slot
 }
 
 static c2c_status bind_gate(projector *p, branch which, c2c_error *error) {
-    char name[TENSOR_NAME], shape[TENSOR_SHAPE_TEXT];
+    char name[PROJECTOR_TENSOR_NAME], shape[TENSOR_SHAPE_TEXT];
     p->gate_logits[which] = 1;
     if (!p->spec.use_gates)
         return C2C_STATUS_OK;
-    gate_name(name, &p->spec, which);
+    projector_gate_name(name, &p->spec, which);
     const char *path = tensor_file_path(p->tensors);
     const named_tensor *found = tensor_file_find(p->tensors, name);
     if (!found)
@@ -174,12 +180,13 @@ static c2c_status refuse_strangers(const projector *p, const projector_slots *sl
                                    c2c_error *error) {
     for (size_t i = 0; i < tensor_file_count(p->tensors); i++) {
         const char *name = tensor_file_at(p->tensors, i)->name;
-        char known_name[TENSOR_NAME];
+        char known_name[PROJECTOR_TENSOR_NAME];
         bool known = slots->gate_temperature && strcmp(name, "gate_temperature") == 0;
         for (int which = 0; which < BRANCH_COUNT && !known; which++) {
-            known = p->spec.use_gates && strcmp(name, gate_name(known_name, &p->spec, which)) == 0;
+            known = p->spec.use_gates &&
+                    strcmp(name, projector_gate_name(known_name, &p->spec, which)) == 0;
             for (int s = 0; s < slots->count && !known; s++)
-                known = strcmp(name, slot_name(known_name, &slots->items[s], which)) == 0;
+                known = strcmp(name, projector_slot_name(known_name, &slots->items[s], which)) == 0;
         }
         if (!known)
             return error_set(error, C2C_STATUS_BAD_FILE,
@@ -190,7 +197,7 @@ static c2c_status refuse_strangers(const projector *p, const projector_slots *sl
     return C2C_STATUS_OK;
 }
 
-static c2c_status bind_tensors(projector *p, backend *b, c2c_error *error) {
+c2c_status projector_bind(projector *p, backend *b, c2c_error *error) {
     projector_slots *slots = calloc(1, sizeof *slots);
     c2c_status status = C2C_STATUS_OK;
     if (!slots)
@@ -224,7 +231,6 @@ static c2c_status bind_tensors(projector *p, backend *b, c2c_error *error) {
 c2c_status projector_open(projector *p, backend *b, const char *folder, int index,
                           c2c_error *error) {
     *p = (projector){0};
-    json_document *document = NULL;
     char *json = projector_path(folder, index, ".json");
     char *safetensors = projector_path(folder, index, ".safetensors");
     char *pt = projector_path(folder, index, ".pt");
@@ -233,8 +239,8 @@ c2c_status projector_open(projector *p, backend *b, const char *folder, int inde
         status = error_memory(error, strlen(folder) + 64, "a file name");
         goto done;
     }
-    if ((status = json_open(&document, json, error)) ||
-        (status = projector_spec_parse(&p->spec, document, error)))
+    if ((status = json_open(&p->description, json, error)) ||
+        (status = projector_spec_parse(&p->spec, p->description, error)))
         goto done;
     if (!file_exists(safetensors) && !file_exists(pt)) {
         status =
@@ -243,11 +249,10 @@ c2c_status projector_open(projector *p, backend *b, const char *folder, int inde
     }
     status = tensor_file_open(&p->tensors, file_exists(safetensors) ? safetensors : pt, error);
     if (!status)
-        status = bind_tensors(p, b, error);
+        status = projector_bind(p, b, error);
 done:
     if (status)
         projector_close(p, b);
-    json_close(document);
     free(json);
     free(safetensors);
     free(pt);
@@ -261,5 +266,6 @@ void projector_close(projector *p, backend *b) {
         free(p->weights[which]);
     }
     tensor_file_close(p->tensors);
+    json_close(p->description);
     *p = (projector){0};
 }
