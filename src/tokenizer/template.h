@@ -96,7 +96,8 @@ bool value_equal(render *r, const value *a, const value *b, bool *equal);
 bool value_order(render *r, const value *a, const value *b, const char *sign, int *order);
 bool value_contains(render *r, const value *container, const value *item, bool *found);
 bool value_length(render *r, const value *v, size_t *length);
-/* The items that a for loop over `v` would see. Takes the rest of a generator. */
+/* (template_access.c) The items that a for loop over `v` would see. Takes the rest of a generator.
+ */
 bool value_items(render *r, const value *v, const value **items, size_t *count);
 /* obj.name and obj[key] with jinja2's fallbacks; undefined when there is none. */
 bool value_attribute(render *r, const value *object, const char *name, value *out);
@@ -150,6 +151,8 @@ size_t text_index(const text *t, size_t offset);     /* the character that start
 /* The first (last: from_end) place of `needle` in bytes from..to-1; SIZE_MAX when it is not there.
  */
 size_t text_find(const text *t, const text *needle, size_t from, size_t to, bool from_end);
+/* Whether `affix` stands at a byte behind which `t` has room for it. */
+bool text_stands_at(const text *t, const text *affix, size_t offset);
 /* Not markup, even if the parts are. */
 const text *text_concat(render *r, const text *a, const text *b);
 /* The same text, or the same value with its texts, with another mark. */
@@ -308,13 +311,27 @@ bool test_call(render *r, const char *name, const value *self, const arguments *
 bool filter_exists(const char *name);
 bool test_exists(const char *name);
 
-const builtin *list_filter_find(const char *name); /* template_lists.c */
+const builtin *list_filter_find(const char *name);   /* template_lists.c */
+const builtin *order_filter_find(const char *name);  /* template_order.c */
+const builtin *number_filter_find(const char *name); /* template_numbers.c */
+
+/* What filters take as `attribute`: "a.b.0", or a number; absent: the item itself. */
+typedef struct getter {
+    value attribute;
+    const value *fallback; /* where the attribute is undefined; NULL: none */
+    bool ignore_case;      /* texts in lower case, as keys of sorting and comparing */
+} getter;
+
+/* Fails where `attribute` is neither absent nor none, a text or an integer. */
+bool getter_init(render *r, getter *g, const value *attribute, bool ignore_case);
+bool getter_get(render *r, const getter *g, const value *item, value *out);
 bool dict_items(render *r, const value *self, const arguments *a, value *out);
 bool text_replace(render *r, const text *t, const text *old, const text *with, int64_t limit,
                   value *out); /* limit < 0: everywhere */
 /* A method of a str, list, dict or loop; *out is VALUE_ABSENT when there is none. */
 bool object_method(render *r, const value *object, const char *name, value *out);
 const builtin *text_method_find(const char *name);
+const builtin *search_method_find(const char *name);
 bool text_method_format(render *r, const value *self, const arguments *a, value *out);
 bool loop_attribute(render *r, loop *l, const char *name, value *out);
 /* namespace, range, dict, raise_exception; *out is VALUE_ABSENT when there is none. Jinja's other

@@ -82,6 +82,7 @@ bool argument_text(render *r, const char *who, const value *v, const text **out)
 
 /* ---- Globals ------------------------------------------------------------------------------ */
 
+/* A list item that a dict can be made of. */
 static bool pair_of(render *r, const value *v, const value **pair) {
     size_t count;
     if (!value_items(r, v, pair, &count))
@@ -131,6 +132,8 @@ static bool global_namespace(render *r, const value *self, const arguments *a, v
     return make_dict(r, "namespace", a, &out->dict);
 }
 
+/* All numbers are made at once, which the limit keeps small. Unsigned arithmetic: bounds may be
+ * as far apart as 64 bits allow. */
 static bool global_range(render *r, const value *self, const arguments *a, value *out) {
     int64_t bounds[3] = {0, 0, 1};
     (void)self;
@@ -161,6 +164,7 @@ static bool global_range(render *r, const value *self, const arguments *a, value
     return true;
 }
 
+/* What a template says about messages that it cannot render. */
 static bool global_raise(render *r, const value *self, const arguments *a, value *out) {
     value message;
     const text *t;
@@ -208,6 +212,7 @@ static bool loop_cycle(render *r, const value *self, const arguments *a, value *
     return true;
 }
 
+/* True unless the last call of this loop had equal arguments. */
 static bool loop_changed(render *r, const value *self, const arguments *a, value *out) {
     value now;
     bool equal = false;

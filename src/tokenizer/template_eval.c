@@ -96,6 +96,7 @@ bool node_call_filter(render *r, scope *s, const node *n, const value *input, va
     return filter_call(r, n->name, &self, &a, out);
 }
 
+/* Tests give true or false, whatever they are asked of. */
 static bool eval_test(render *r, scope *s, const node *n, value *out) {
     value self;
     arguments a;
@@ -160,6 +161,7 @@ static bool eval_dict(render *r, scope *s, const node *n, value *out) {
     return d != NULL;
 }
 
+/* ~ joins what its operands print as. */
 static bool eval_concat(render *r, scope *s, const node *n, value *out) {
     const text *whole = NULL;
     for (size_t i = 0; i < n->count; i++) {

@@ -7,6 +7,7 @@ static flow exec_body(render *r, scope *s, node *const *body, size_t count);
 
 /* ---- Assignment --------------------------------------------------------------------------- */
 
+/* for a, b in ...: as many targets as items, or an error. */
 static bool unpack(render *r, scope *s, const node *target, const value *v) {
     const value *items;
     size_t count;
@@ -75,6 +76,7 @@ static flow exec_with(render *r, scope *s, const node *n) {
 
 /* ---- Loops -------------------------------------------------------------------------------- */
 
+/* Items are kept: loop.previtem, loop.last and loop.length look behind and ahead. */
 static bool keep_ready(render *r, loop *l, const value *v) {
     if (l->ready_count == l->ready_capacity) {
         size_t capacity = l->ready_capacity ? l->ready_capacity * 2 : 8;
@@ -110,6 +112,7 @@ bool loop_fetch(render *r, loop *l, size_t ready) {
     return true;
 }
 
+/* Every round has its own variables; what it sets is gone in the next one. */
 static flow exec_for(render *r, scope *s, const node *n) {
     value over;
     loop *l = render_alloc(r, sizeof *l);
@@ -150,6 +153,7 @@ static bool define_macro(render *r, scope *s, const node *n, const char *name, v
     return true;
 }
 
+/* A keyword argument, marked as taken. */
 static const value *keyword_take(const arguments *a, bool *taken, const char *name) {
     for (size_t i = 0; i < a->keyword_count; i++)
         if (strcmp(a->keywords[i].name, name) == 0) {
@@ -180,6 +184,7 @@ static bool bind_parameters(render *r, const macro *m, const arguments *a, scope
     return true;
 }
 
+/* The body of a call block, or something that says it was not called by one. */
 static bool bind_caller(render *r, const arguments *a, scope *s, bool *taken) {
     const value *given = keyword_take(a, taken, "caller");
     value v;
@@ -190,6 +195,7 @@ static bool bind_caller(render *r, const arguments *a, scope *s, bool *taken) {
     return scope_set(r, s, "caller", &v);
 }
 
+/* Arguments without a parameter: an error, unless the macro reads varargs or kwargs. */
 static bool bind_rest(render *r, const macro *m, const arguments *a, scope *s, const bool *taken) {
     const char *name = m->name ? m->name : "caller";
     size_t parameters = m->node->other_count;
@@ -243,6 +249,7 @@ static flow exec_call_block(render *r, scope *s, const node *n) {
 
 /* ---- Statements --------------------------------------------------------------------------- */
 
+/* Branches have no variables of their own: what they set stays. */
 static flow exec_if(render *r, scope *s, const node *n) {
     for (size_t i = 0; i < n->count; i++) {
         const node *branch = n->items[i];

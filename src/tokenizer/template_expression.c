@@ -7,6 +7,7 @@ static node *parse_or(parser *p);
 
 /* ---- Literals ----------------------------------------------------------------------------- */
 
+/* Literals are evaluated here, once. */
 static node *constant(parser *p, int line, value v) {
     node *n = parser_node(p, NODE_CONSTANT, line);
     if (n)
@@ -55,6 +56,7 @@ static node *parse_display(parser *p, bool is_dict) {
     return n;
 }
 
+/* Names that look like constants are constants; a namespace's field is a target only. */
 static node *parse_name(parser *p, bool with_fields) {
     const lexeme *l = p->at++;
     if (strcmp(l->text, "true") == 0 || strcmp(l->text, "True") == 0)
@@ -90,6 +92,7 @@ static node *parse_parenthesis(parser *p) {
     return n && parser_expect(p, LEXEME_OPERATOR, ")") ? n : NULL;
 }
 
+/* What stands alone: a name, a literal, or something in brackets. */
 static node *parse_primary(parser *p, bool with_fields) {
     const lexeme *l = p->at;
     char described[64];
@@ -146,6 +149,7 @@ static node *parse_index(parser *p) {
     return n;
 }
 
+/* object[index], where the index may be a slice or several values. */
 static node *parse_brackets(parser *p, node *object) {
     node *n = parser_node(p, NODE_ITEM, p->at->line);
     node_list indices = {0};
@@ -175,6 +179,7 @@ static node *parse_brackets(parser *p, node *object) {
     return n;
 }
 
+/* object.name, and object.0 as Jinja allows. */
 static node *parse_dot(parser *p, node *object) {
     int line = p->at++->line;
     const lexeme *l = p->at++;
@@ -244,6 +249,7 @@ static node *parse_call(parser *p, node *callee) {
     return parse_arguments(p, n) ? n : NULL;
 }
 
+/* Subscripts and calls, as many as there are. */
 static node *parse_postfix(parser *p, node *n) {
     while (n) {
         if (parser_is(p, LEXEME_OPERATOR, "."))
@@ -453,6 +459,7 @@ static node *parse_compare(parser *p) {
     return n;
 }
 
+/* `not` is looser than comparisons. */
 static node *parse_not(parser *p) {
     if (!parser_is(p, LEXEME_NAME, "not"))
         return parse_compare(p);

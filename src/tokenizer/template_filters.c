@@ -1,11 +1,7 @@
-/* template_filters.c - filters on texts and numbers, and the table of all filters. Those on lists
- * are template_lists.c's. A filter gets the piped value as its self. */
+/* template_filters.c - filters on texts, and where all filters are looked up. Those on lists are
+ * template_lists.c's and template_order.c's, those on numbers template_numbers.c's. A filter gets
+ * the piped value as its self. */
 #include "tokenizer/template.h"
-
-#include <stdio.h>
-
-#include <math.h>
-#include <stdlib.h>
 
 #define FILTER(name)                                                                               \
     static bool filter_##name(render *r, const value *self, const arguments *a, value *out)
@@ -47,6 +43,7 @@ FILTER(trim) {
     return as_method(r, self, a, "strip", out);
 }
 
+/* What the pattern of Jinja's own title filter splits at. */
 static bool begins_words(uint32_t c) {
     return character_is_space(c) || c == '-' || c == '(' || c == '{' || c == '[' || c == '<';
 }
@@ -103,6 +100,7 @@ FILTER(forceescape) {
     return give_text(text_escaped(r, &plain), out);
 }
 
+/* Unlike the method, it takes str() of everything. */
 FILTER(replace) {
     value v[3];
     const text *t, *old, *with;
@@ -116,6 +114,7 @@ FILTER(replace) {
     return text_replace(r, t, old, with, limit, out);
 }
 
+/* "%s" formatting; all arguments are positional, or all are named. */
 FILTER(format) {
     const text *t;
     value arguments;
@@ -185,6 +184,7 @@ FILTER(indent) {
     return give_text(builder_finish(&b), out) && value_marked(r, self->text->markup, out);
 }
 
+/* Cuts at a word (or anywhere, with killwords) unless only `leeway` characters are too many. */
 FILTER(truncate) {
     value v[4];
     int64_t length, leeway;
@@ -216,6 +216,7 @@ FILTER(truncate) {
     return t && text_join(r, t, end, out);
 }
 
+/* Runs of letters, digits and underscores. */
 FILTER(wordcount) {
     const text *t;
     int64_t words = 0;
@@ -233,6 +234,7 @@ FILTER(wordcount) {
     return true;
 }
 
+/* As Hugging Face redefines it: arguments and result are json.dumps's, nothing is escaped. */
 FILTER(tojson) {
     value v[4];
     json_style style = {0};
@@ -269,195 +271,9 @@ FILTER(tojson) {
            give_text(builder_finish(&b), out);
 }
 
-/* ---- Numbers ------------------------------------------------------------------------------ */
-
-/* A number in a text as Python's int() and float() read it: white space around it, single
- * underscores between digits. *clean is what strtod and strtoll may read. */
-static bool number_text(render *r, const text *t, const char **clean) {
-    size_t from = space_leading(t->bytes, t->length);
-    size_t to = space_trimmed_end(t->bytes, t->length);
-    char *copy = render_alloc(r, t->length + 1);
-    *clean = copy;
-    size_t n = 0;
-    for (size_t i = from; copy && i < to; i++) {
-        bool between = i > from && i + 1 < to && t->bytes[i - 1] != '_' && t->bytes[i + 1] != '_';
-        if (t->bytes[i] != '_' || !between)
-            copy[n++] = t->bytes[i] ? t->bytes[i] : '?';
-    }
-    return copy != NULL;
-}
-
-static bool text_to_real(const char *s, double *d) {
-    char *end;
-    /* strtod reads hexadecimal and "nan(...)", Python does not. */
-    if (!*s || strpbrk(s, "xX(") || character_is_space((unsigned char)*s))
-        return false;
-    *d = strtod(s, &end);
-    return *end == 0;
-}
-
-static bool text_to_integer(const char *s, int base, int64_t *i, bool *too_large) {
-    char *end;
-    const char *digits = s + (*s == '-' || *s == '+');
-    if (!*digits || *digits == '-' || *digits == '+' || character_is_space((unsigned char)*digits))
-        return false;
-    char prefix = digits[0] == '0' ? (char)(digits[1] | 32) : 0;
-    int prefix_base = prefix == 'x' ? 16 : prefix == 'o' ? 8 : prefix == 'b' ? 2 : 0;
-    if (base == 0)
-        base = prefix_base ? prefix_base : 10;
-    bool prefixed = prefix_base == base && base != 10;
-    if (prefixed)
-        digits += 2;
-    if (!*digits || strpbrk(digits, "xX+- "))
-        return false;
-    unsigned long long size = strtoull(digits, &end, base);
-    *too_large = strlen(digits) > 15 && size > INT64_MAX;
-    *i = *s == '-' ? -(int64_t)(size & INT64_MAX) : (int64_t)(size & INT64_MAX);
-    return *end == 0;
-}
-
-static bool real_to_integer(render *r, double d, const value *fallback, value *out) {
-    *out = *fallback;
-    if (isnan(d) || isinf(d))
-        return true;
-    if (!(fabs(d) < 9223372036854775808.0))
-        return render_refuse(r, "an integer that does not fit in 64 bits");
-    *out = value_from_integer((int64_t)d);
-    return true;
-}
-
-FILTER(int) {
-    value v[2];
-    int64_t base, i;
-    if (!arguments_bind(r, "int", a, "default base", 0, v) ||
-        !argument_integer(r, "int", &v[1], 10, &base))
-        return false;
-    if (base && (base < 2 || base > 36))
-        return render_fail(r, "int() base must be >= 2 and <= 36, or 0");
-    value fallback = v[0].type == VALUE_ABSENT ? value_from_integer(0) : v[0];
-    *out = fallback;
-    if (self->type == VALUE_UNDEFINED)
-        return render_undefined(r, self);
-    if (value_integer(self, &i)) {
-        *out = value_from_integer(i);
-        return true;
-    }
-    if (self->type == VALUE_REAL)
-        return real_to_integer(r, self->real, &fallback, out);
-    if (self->type != VALUE_TEXT)
-        return true;
-    const char *s;
-    double d;
-    bool too_large = false;
-    if (!number_text(r, self->text, &s))
-        return false;
-    if (text_to_integer(s, (int)base, &i, &too_large)) {
-        *out = value_from_integer(i);
-        return !too_large || render_refuse(r, "an integer that does not fit in 64 bits");
-    }
-    return !text_to_real(s, &d) || real_to_integer(r, d, &fallback, out);
-}
-
-FILTER(float) {
-    value v;
-    double d;
-    const char *s;
-    if (!arguments_bind(r, "float", a, "default", 0, &v))
-        return false;
-    if (self->type == VALUE_UNDEFINED)
-        return render_undefined(r, self);
-    *out = v.type == VALUE_ABSENT ? value_from_real(0) : v;
-    if (value_is_number(self)) {
-        *out = value_from_real(value_real(self));
-    } else if (self->type == VALUE_TEXT) {
-        if (!number_text(r, self->text, &s))
-            return false;
-        if (text_to_real(s, &d))
-            *out = value_from_real(d);
-    }
-    return true;
-}
-
-FILTER(abs) {
-    int64_t i;
-    if (!no_arguments(r, "abs", a))
-        return false;
-    if (self->type == VALUE_UNDEFINED)
-        return render_undefined(r, self);
-    if (!value_is_number(self))
-        return render_fail(r, "bad operand type for abs(): '%s'", value_type_name(self));
-    if (self->type == VALUE_REAL) {
-        *out = value_from_real(fabs(self->real));
-        return true;
-    }
-    value_integer(self, &i);
-    value v = value_from_integer(i);
-    return value_negate(r, &v, i < 0, out);
-}
-
-/* Python's round: to the nearest, halves to even, decided on the exact decimal value. */
-static double round_real(double d, int64_t digits) {
-    char text[420];
-    if (isnan(d) || isinf(d) || digits > 60)
-        return d;
-    if (digits >= 0) {
-        snprintf(text, sizeof text, "%.*f", (int)digits, d);
-        return strtod(text, NULL);
-    }
-    if (digits < -308)
-        return copysign(0, d);
-    double unit = pow(10, (double)-digits);
-    return rint(d / unit) * unit;
-}
-
-/* An integer to a multiple of 10^-digits, halves to even. */
-static bool round_integer(render *r, int64_t i, int64_t digits, value *out) {
-    int64_t unit = 1;
-    *out = value_from_integer(digits < -18 ? 0 : i);
-    if (digits >= 0 || digits < -18)
-        return true;
-    for (; digits < 0; digits++)
-        unit *= 10;
-    int64_t rest = i % unit, down;
-    if (rest < 0)
-        rest += unit;
-    if (__builtin_sub_overflow(i, rest, &down))
-        return render_refuse(r, "an integer that does not fit in 64 bits");
-    bool up = rest > unit / 2 || (rest == unit / 2 && (down / unit) % 2 != 0);
-    if (up && __builtin_add_overflow(down, unit, &down))
-        return render_refuse(r, "an integer that does not fit in 64 bits");
-    *out = value_from_integer(down);
-    return true;
-}
-
-FILTER(round) {
-    value v[2];
-    int64_t digits, i;
-    const text *method;
-    if (!arguments_bind(r, "round", a, "precision method", 0, v) ||
-        !argument_integer(r, "round", &v[0], 0, &digits) ||
-        !argument_text(r, "round", &v[1], &method))
-        return false;
-    bool up = method && text_is(method, "ceil"), down = method && text_is(method, "floor");
-    if (method && !up && !down && !text_is(method, "common"))
-        return render_fail(r, "method must be common, ceil or floor");
-    if (self->type == VALUE_UNDEFINED)
-        return render_undefined(r, self);
-    if (!value_is_number(self))
-        return render_fail(r, "type %s doesn't define __round__ method", value_type_name(self));
-    if (up || down) {
-        double unit = pow(10, (double)digits), scaled = value_real(self) * unit;
-        *out = value_from_real((up ? ceil(scaled) : floor(scaled)) / unit);
-        return true;
-    }
-    if (value_integer(self, &i))
-        return round_integer(r, i, digits, out);
-    *out = value_from_real(round_real(self->real, digits));
-    return true;
-}
-
 /* ---- Any value ---------------------------------------------------------------------------- */
 
+/* For what is undefined; with `boolean` for whatever is false. */
 FILTER(default) {
     value v[2];
     if (!arguments_bind(r, "default", a, "default_value boolean", 0, v))
@@ -516,10 +332,6 @@ static const builtin filters[] = {
     {"truncate", filter_truncate},
     {"wordcount", filter_wordcount},
     {"tojson", filter_tojson},
-    {"int", filter_int},
-    {"float", filter_float},
-    {"abs", filter_abs},
-    {"round", filter_round},
     {"default", filter_default},
     {"d", filter_default},
     {"length", filter_length},
@@ -529,7 +341,9 @@ static const builtin filters[] = {
 
 static const builtin *find(const char *name) {
     const builtin *b = builtin_find(filters, sizeof filters / sizeof *filters, name);
-    return b ? b : list_filter_find(name);
+    b = b ? b : list_filter_find(name);
+    b = b ? b : order_filter_find(name);
+    return b ? b : number_filter_find(name);
 }
 
 bool filter_exists(const char *name) {

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* How one value is written. */
 typedef struct format_spec {
@@ -49,76 +50,144 @@ static void add_commas(char *digits, size_t size) {
 
 #define DIGITS_MAX 480 /* of a number's digits; 1e308 with commas and a precision of 60 fits */
 
-static bool format_digits(text_builder *out, const format_spec *spec, bool negative, char *digits) {
+/* `prefix` ("0x") stands behind the sign and before any zeros that pad. */
+static bool format_digits(text_builder *out, const format_spec *spec, bool negative,
+                          const char *prefix, char *digits) {
+    char head[4];
     if (spec->comma)
         add_commas(digits, DIGITS_MAX);
-    const char *sign = negative ? "-" : spec->sign == '+' ? "+" : spec->sign == ' ' ? " " : "";
+    snprintf(head, sizeof head, "%s%s",
+             negative            ? "-"
+             : spec->sign == '+' ? "+"
+             : spec->sign == ' ' ? " "
+                                 : "",
+             prefix);
     text body;
     text_init(&body, digits, strlen(digits));
-    return write_padded(out, spec, sign, &body, spec->align ? spec->align : '>');
+    return write_padded(out, spec, head, &body, spec->align ? spec->align : '>');
 }
 
+/* A precision without a code: that many digits, but always one behind the point, so an exponent
+ * comes one digit sooner than with 'g'. */
+static void short_digits(double size, int precision, char *digits) {
+    char scientific[96];
+    precision = precision ? precision : 1;
+    snprintf(scientific, sizeof scientific, "%.*e", precision - 1, size);
+    char *tail = strchr(scientific, 'e');
+    int exponent = (int)strtol(tail + 1, NULL, 10);
+    if (exponent < -4 || exponent >= precision - 1) {
+        size_t end = (size_t)(tail - scientific);
+        while (precision > 1 && scientific[end - 1] == '0')
+            end--;
+        end -= scientific[end - 1] == '.';
+        snprintf(digits, DIGITS_MAX, "%.*s%s", (int)end, scientific, tail);
+        return;
+    }
+    snprintf(digits, DIGITS_MAX, "%.*f", precision - 1 - exponent, size);
+    for (size_t n = strlen(digits); digits[n - 1] == '0' && digits[n - 2] != '.'; n--)
+        digits[n - 1] = 0;
+}
+
+/* C's conversions are Python's, but for the exactness of %% and the missing precision of repr. */
 static bool format_real(text_builder *out, const format_spec *spec, double d, char kind) {
-    char digits[DIGITS_MAX];
+    char digits[DIGITS_MAX], conversion[] = "%#.*f";
     int precision = spec->precision < 0 ? 6 : (int)min_i64(spec->precision, 61);
     double size = fabs(d);
     if (precision > 60)
         return render_refuse(out->render, "a precision of more than 60 digits");
-    if (isnan(d) || isinf(d))
-        snprintf(digits, sizeof digits, "%s", isnan(d) ? "nan" : "inf");
-    else if (kind == 'f' || kind == 'F')
-        snprintf(digits, sizeof digits, "%.*f", precision, size);
-    else if (kind == 'e')
-        snprintf(digits, sizeof digits, "%.*e", precision, size);
-    else if (kind == 'E')
-        snprintf(digits, sizeof digits, "%.*E", precision, size);
-    else if (kind == 'g')
-        snprintf(digits, sizeof digits, "%.*g", precision ? precision : 1, size);
-    else if (kind == 'G')
-        snprintf(digits, sizeof digits, "%.*G", precision ? precision : 1, size);
-    else if (kind == '%')
-        snprintf(digits, sizeof digits, "%.*f%%", precision, size * 100);
-    else
+    if (isnan(d) || isinf(d)) {
+        bool upper = kind && strchr("EFG", kind);
+        snprintf(digits, sizeof digits, "%s%s",
+                 isnan(d) ? (upper ? "NAN" : "nan") : (upper ? "INF" : "inf"),
+                 kind == '%' ? "%" : "");
+    } else if (!kind && spec->precision >= 0) {
+        short_digits(size, precision, digits);
+    } else if (!kind) {
         real_format(size, digits);
-    return format_digits(out, spec, signbit(d) && !isnan(d), digits);
+    } else {
+        char *letter = conversion + 4;
+        if (!spec->alternate) {
+            memmove(conversion + 1, conversion + 2, 4);
+            letter--;
+        }
+        *letter = kind == '%' ? 'f' : kind;
+        snprintf(digits, sizeof digits - 1, conversion, precision, kind == '%' ? size * 100 : size);
+        if (kind == '%')
+            strcat(digits, "%");
+    }
+    return format_digits(out, spec, signbit(d) && !isnan(d), "", digits);
 }
 
+/* A precision (of % only) is the least number of digits. */
 static bool format_integer(text_builder *out, const format_spec *spec, int64_t i, char kind) {
     char digits[DIGITS_MAX];
     unsigned long long size = i < 0 ? 0ull - (unsigned long long)i : (unsigned long long)i;
-    const char *prefix = !spec->alternate ? "" : kind == 'x' ? "0x" : kind == 'X' ? "0X" : "0o";
+    const char *prefix = !spec->alternate ? ""
+                         : kind == 'x'    ? "0x"
+                         : kind == 'X'    ? "0X"
+                         : kind == 'o'    ? "0o"
+                                          : "";
+    int least = spec->precision < 0 ? 1 : (int)min_i64(spec->precision, 61);
+    if (least > 60)
+        return render_refuse(out->render, "a precision of more than 60 digits");
+    least = least ? least : 1; /* zero is written as 0 */
     if (kind == 'x')
-        snprintf(digits, sizeof digits, "%s%llx", prefix, size);
+        snprintf(digits, sizeof digits, "%.*llx", least, size);
     else if (kind == 'X')
-        snprintf(digits, sizeof digits, "%s%llX", prefix, size);
+        snprintf(digits, sizeof digits, "%.*llX", least, size);
     else if (kind == 'o')
-        snprintf(digits, sizeof digits, "%s%llo", prefix, size);
+        snprintf(digits, sizeof digits, "%.*llo", least, size);
     else
-        snprintf(digits, sizeof digits, "%llu", size);
-    return format_digits(out, spec, i < 0, digits);
+        snprintf(digits, sizeof digits, "%.*llu", least, size);
+    return format_digits(out, spec, i < 0, prefix, digits);
 }
 
+/* What Python does not allow in a specification of this type; NULL when all is well. */
+static const char *wrong_spec(const format_spec *spec, const value *v) {
+    bool is_text = v->type == VALUE_TEXT;
+    if (is_text && spec->kind && spec->kind != 's')
+        return "unknown format code for object of type 'str'";
+    if (is_text && spec->sign)
+        return "Sign not allowed in string format specifier";
+    if (is_text && spec->alternate)
+        return "Alternate form (#) not allowed in string format specifier";
+    if (is_text && spec->align == '=')
+        return "'=' alignment not allowed in string format specifier";
+    if (spec->comma && (is_text || (spec->kind && strchr("xXos", spec->kind))))
+        return "Cannot specify ',' with this format code";
+    if (!is_text && (!spec->kind || strchr("dxXo", spec->kind)) && spec->precision >= 0 &&
+        v->type != VALUE_REAL)
+        return "Precision not allowed in integer format specifier";
+    return NULL;
+}
+
+/* One {} place: what a specification allows depends on the type. */
 static bool format_value(text_builder *out, const format_spec *spec, const value *v) {
     render *r = out->render;
     int64_t i;
     bool is_integer = value_integer(v, &i);
+    const char *wrong = value_is_number(v) || v->type == VALUE_TEXT ? wrong_spec(spec, v) : NULL;
+    if (wrong)
+        return render_fail(r, "%s", wrong);
+    if (spec->comma && spec->align == '=')
+        return render_refuse(r, "commas in a number padded with zeros");
     if (spec->kind && !strchr("sdxXoeEfFgG%", spec->kind))
         return render_refuse(r, "the format code '%c'", spec->kind);
-    if (v->type == VALUE_TEXT && (!spec->kind || spec->kind == 's'))
+    if (v->type == VALUE_TEXT)
         return format_text(out, spec, v->text);
-    bool has_spec = spec->kind || spec->width || spec->precision >= 0 || spec->align;
-    if (value_is_number(v) && (v->type != VALUE_BOOL || has_spec)) {
-        bool wants_integer = !spec->kind || strchr("dxXo", spec->kind);
-        if (is_integer && wants_integer && spec->precision < 0)
-            return format_integer(out, spec, i, spec->kind);
-        if (spec->kind && strchr("eEfFgG%", spec->kind))
-            return format_real(out, spec, value_real(v), spec->kind);
-        if (!is_integer && !spec->kind)
-            return format_real(out, spec, v->real, spec->precision < 0 ? 0 : 'g');
-    }
-    if (has_spec)
-        return render_fail(r, "unsupported format for object of type '%s'", value_type_name(v));
-    return value_print(out, v);
+    bool has_spec = spec->kind || spec->width || spec->precision >= 0 || spec->align ||
+                    spec->sign || spec->alternate || spec->comma;
+    if (!has_spec)
+        return value_print(out, v);
+    if (is_integer && (!spec->kind || strchr("dxXo", spec->kind)))
+        return format_integer(out, spec, i, spec->kind);
+    if (value_is_number(v) && spec->kind && strchr("eEfFgG%", spec->kind))
+        return format_real(out, spec, value_real(v), spec->kind);
+    if (v->type == VALUE_REAL && !spec->kind && !spec->alternate)
+        return format_real(out, spec, v->real, 0);
+    if (v->type == VALUE_REAL && !spec->kind)
+        return render_refuse(r, "the format flag # without a format code");
+    return render_fail(r, "unsupported format for object of type '%s'", value_type_name(v));
 }
 
 /* ---- "%s" % values ------------------------------------------------------------------------ */
@@ -180,6 +249,7 @@ static bool read_size(percent *p, int64_t *size) {
     return true;
 }
 
+/* One % place. */
 static bool percent_conversion(percent *p, const format_spec *spec, const value *v) {
     int64_t i;
     const text *t;
@@ -199,44 +269,54 @@ static bool percent_conversion(percent *p, const format_spec *spec, const value 
     if (strchr("eEfFgG", spec->kind))
         return format_real(&p->out, spec, value_real(v), spec->kind);
     if (!value_integer(v, &i)) {
-        if (strchr("xXo", spec->kind) || !(fabs(v->real) < 9e18))
+        if (strchr("xXo", spec->kind) || !isfinite(v->real))
             return render_fail(p->render, "%%%c format: an integer is required, not float",
                                spec->kind);
+        if (!(fabs(v->real) < 9e18))
+            return render_refuse(p->render, "an integer that does not fit in 64 bits");
         i = (int64_t)v->real;
     }
     return format_integer(&p->out, spec, i, spec->kind);
 }
 
+/* "-" goes left, "0" fills with zeros unless it does, "#", "+" and " " are about signs. */
+static void read_flags(percent *p, format_spec *spec) {
+    text_init(&spec->fill, " ", 1);
+    for (; look(p) && strchr("#0- +", look(p)); p->at++) {
+        if (look(p) == '-') {
+            spec->align = '<';
+            text_init(&spec->fill, " ", 1);
+        } else if (look(p) == '0' && spec->align != '<') {
+            spec->align = '=';
+            text_init(&spec->fill, "0", 1);
+        } else if (look(p) == '#') {
+            spec->alternate = true;
+        } else if (look(p) == '+' || (look(p) == ' ' && spec->sign != '+')) {
+            spec->sign = look(p);
+        }
+    }
+}
+
+/* Behind a %: (name), flags, width, precision, kind. */
 static bool percent_place(percent *p) {
-    format_spec spec = {.sign = '-', .precision = -1};
+    format_spec spec = {.precision = -1};
     value v = {.type = VALUE_ABSENT};
-    text_init(&spec.fill, " ", 1);
     if (look(p) == '(' && !named_value(p, &v))
         return false;
-    for (; look(p) && strchr("#0- +", look(p)); p->at++) {
-        if (look(p) == '-')
-            spec.align = '<';
-        else if (look(p) == '0' && spec.align != '<') {
-            text_init(&spec.fill, "0", 1);
-            spec.align = '=';
-        } else if (look(p) == '#')
-            spec.alternate = true;
-        else if (look(p) == '+' || (look(p) == ' ' && spec.sign != '+'))
-            spec.sign = look(p);
-    }
-    if (spec.align == '<')
-        text_init(&spec.fill, " ", 1);
+    read_flags(p, &spec);
     if (!read_size(p, &spec.width))
         return false;
-    if (spec.width < 0) {
+    if (spec.width < 0) { /* of a *, where it means "-" */
         spec.width = -spec.width;
         spec.align = '<';
+        text_init(&spec.fill, " ", 1);
     }
     if (look(p) == '.') {
         p->at++;
         spec.precision = 0;
         if (!read_size(p, &spec.precision))
             return false;
+        spec.precision = max_i64(spec.precision, 0);
     }
     spec.kind = look(p);
     p->at++;
@@ -295,6 +375,7 @@ static int64_t number_of(const char *s, size_t length) {
     return n;
 }
 
+/* The argument a field starts with: by name, by number, or the next one. */
 static bool field_root(braces *b, const char *name, size_t length, value *v) {
     const arguments *a = b->arguments;
     if (length && !all_digits(name, length)) {
@@ -346,7 +427,7 @@ static bool field_value(braces *b, const char *s, size_t length, value *v) {
 }
 
 /* [[fill]align][sign][#][0][width][,][.precision][kind] */
-static bool read_spec(braces *b, const char *s, size_t length, format_spec *spec) {
+static bool read_spec(braces *b, const char *s, size_t length, bool is_text, format_spec *spec) {
     size_t at = 0, first = 0;
     uint32_t c;
     text_init(&spec->fill, " ", 1);
@@ -356,19 +437,19 @@ static bool read_spec(braces *b, const char *s, size_t length, format_spec *spec
         text_init(&spec->fill, s, first);
         spec->align = s[first];
         at = first + 1;
-    } else if (length && strchr("<>^=", s[0])) {
+    } else if (length && s[0] && strchr("<>^=", s[0])) {
         spec->align = s[0];
         at = 1;
     }
-    if (at < length && strchr("+- ", s[at]))
+    bool filled = at > 1;
+    if (at < length && s[at] && strchr("+- ", s[at]))
         spec->sign = s[at++];
     if (at < length && s[at] == '#')
         spec->alternate = ++at;
-    if (at < length && s[at] == '0') {
-        if (!spec->align) {
-            text_init(&spec->fill, "0", 1);
+    if (at < length && s[at] == '0' && !filled) {
+        text_init(&spec->fill, "0", 1);
+        if (!spec->align && !is_text)
             spec->align = '=';
-        }
         at++;
     }
     size_t digits = strspn(s + at, "0123456789");
@@ -388,7 +469,7 @@ static bool read_spec(braces *b, const char *s, size_t length, format_spec *spec
 
 /* What stands between { and }: field, !conversion, :specification. */
 static bool write_field(braces *b, text_builder *out, const char *s, size_t length) {
-    format_spec spec = {.sign = '-', .precision = -1};
+    format_spec spec = {.precision = -1};
     size_t name = 0;
     value v;
     while (name < length && s[name] != '!' && s[name] != ':')
@@ -413,7 +494,8 @@ static bool write_field(braces *b, text_builder *out, const char *s, size_t leng
     if (memchr(s + at, '{', length - at))
         return render_refuse(b->render, "fields inside a format specification");
     at += at < length;
-    return read_spec(b, s + at, length - at, &spec) && format_value(out, &spec, &v);
+    return read_spec(b, s + at, length - at, v.type == VALUE_TEXT, &spec) &&
+           format_value(out, &spec, &v);
 }
 
 bool text_method_format(render *r, const value *self, const arguments *a, value *out) {

@@ -70,6 +70,7 @@ static bool write_list(text_builder *out, const sequence *s, const json_style *s
     return write_break(out, style, level) && builder_literal(out, "]");
 }
 
+/* JSON knows only texts as keys; Python writes numbers, bools and None as such. */
 static bool write_key(text_builder *out, const value *key, const json_style *style) {
     if (key->type == VALUE_TEXT)
         return write_text(out, key->text, style->ascii);

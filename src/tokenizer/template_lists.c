@@ -1,17 +1,11 @@
-/* template_lists.c - filters on lists, dicts and whatever else can be walked. */
+/* template_lists.c - filters on lists, dicts and whatever else can be walked; template_order.c has
+ * those that compare items with each other. */
 #include "tokenizer/template.h"
 
 #define FILTER(name)                                                                               \
     static bool filter_##name(render *r, const value *self, const arguments *a, value *out)
 
 /* ---- Attributes of items ------------------------------------------------------------------ */
-
-/* What filters take as `attribute`: "a.b.0", or a number; absent: the item itself. */
-typedef struct getter {
-    value attribute;
-    const value *fallback; /* where the attribute is undefined; NULL: none */
-    bool ignore_case;      /* texts in lower case, as keys of sorting and comparing */
-} getter;
 
 static bool get_part(render *r, const char *part, size_t length, value *v) {
     int64_t number = 0;
@@ -28,7 +22,7 @@ static bool get_part(render *r, const char *part, size_t length, value *v) {
     return value_item(r, &object, &key, v);
 }
 
-static bool get(render *r, const getter *g, const value *item, value *out) {
+bool getter_get(render *r, const getter *g, const value *item, value *out) {
     value v = *item;
     if (g->attribute.type == VALUE_INTEGER) {
         if (!value_item(r, item, &g->attribute, &v))
@@ -55,8 +49,7 @@ static bool get(render *r, const getter *g, const value *item, value *out) {
     return true;
 }
 
-/* An attribute argument must be a text or a number. */
-static bool getter_init(render *r, getter *g, const value *attribute, bool ignore_case) {
+bool getter_init(render *r, getter *g, const value *attribute, bool ignore_case) {
     *g = (getter){.attribute = *attribute, .ignore_case = ignore_case};
     if (attribute->type == VALUE_ABSENT || attribute->type == VALUE_NONE ||
         attribute->type == VALUE_TEXT || attribute->type == VALUE_INTEGER)
@@ -144,7 +137,7 @@ FILTER(join) {
         return false;
     for (size_t i = 0; separator && i < count; i++) {
         value item;
-        if (!get(r, &g, &items[i], &item) || !value_to_text(r, &item, &part) ||
+        if (!getter_get(r, &g, &items[i], &item) || !value_to_text(r, &item, &part) ||
             (i && !builder_text(&b, separator)) || !builder_text(&b, part))
             return false;
     }
@@ -264,7 +257,7 @@ FILTER(map) {
     for (size_t i = 0; mapped && i < count; i++) {
         arguments rest = name ? rest_of(a, 1) : *a;
         if (!(name ? filter_call(r, name, &items[i], &rest, &mapped[i])
-                   : get(r, &g, &items[i], &mapped[i])))
+                   : getter_get(r, &g, &items[i], &mapped[i])))
             return false;
     }
     return mapped && value_list(r, VALUE_GENERATOR, mapped, count, out);
@@ -291,7 +284,7 @@ static bool pick(render *r, const value *self, const arguments *a, bool by_attri
     arguments rest = rest_of(a, skip);
     for (size_t i = 0; picked && i < count; i++) {
         value v;
-        if (!get(r, &g, &items[i], &v))
+        if (!getter_get(r, &g, &items[i], &v))
             return false;
         bool yes = value_truth(&v);
         if (test && !test_call(r, test, &v, &rest, &yes))
@@ -318,203 +311,6 @@ FILTER(rejectattr) {
     return pick(r, self, a, true, false, out);
 }
 
-/* ---- Ordering ----------------------------------------------------------------------------- */
-
-/* The values of all attributes ("a,b" names two) in a list, which compares by its first unequal
- * item: so items that cannot be ordered may still be equal. */
-static bool sort_key(render *r, const value *attribute, bool ignore_case, const value *item,
-                     value *key) {
-    getter g;
-    const text *all = attribute->type == VALUE_TEXT ? attribute->text : NULL;
-    size_t count = 1, at = 0;
-    for (size_t i = 0; all && i < all->length; i++)
-        count += all->bytes[i] == ',';
-    value *keys = render_array(r, count, sizeof *keys);
-    for (size_t i = 0; keys && i < count; i++) {
-        value one = *attribute;
-        if (all) {
-            const char *comma = memchr(all->bytes + at, ',', all->length - at);
-            size_t end = comma ? (size_t)(comma - all->bytes) : all->length;
-            const text *name = text_slice(r, all, at, end);
-            if (!name)
-                return false;
-            one = value_from_text(name);
-            at = end + 1;
-        }
-        if (!getter_init(r, &g, &one, ignore_case) || !get(r, &g, item, &keys[i]))
-            return false;
-    }
-    return keys && value_list(r, VALUE_LIST, keys, count, key);
-}
-
-static bool sort_by(render *r, const value *items, size_t count, const value *attribute,
-                    bool ignore_case, bool reverse, sort_item **sorted) {
-    *sorted = render_array(r, count, sizeof **sorted);
-    for (size_t i = 0; *sorted && i < count; i++) {
-        (*sorted)[i].item = items[i];
-        if (!sort_key(r, attribute, ignore_case, &items[i], &(*sorted)[i].key))
-            return false;
-    }
-    return *sorted && items_sort(r, *sorted, count, reverse);
-}
-
-static bool give_sorted(render *r, const sort_item *sorted, size_t count, value *out) {
-    value *items = render_array(r, count, sizeof *items);
-    for (size_t i = 0; items && i < count; i++)
-        items[i] = sorted[i].item;
-    return items && value_list(r, VALUE_LIST, items, count, out);
-}
-
-FILTER(sort) {
-    value v[3];
-    const value *items;
-    size_t count;
-    sort_item *sorted;
-    return arguments_bind(r, "sort", a, "reverse case_sensitive attribute", 0, v) &&
-           value_items(r, self, &items, &count) &&
-           sort_by(r, items, count, &v[2], !value_truth(&v[1]), value_truth(&v[0]), &sorted) &&
-           give_sorted(r, sorted, count, out);
-}
-
-FILTER(dictsort) {
-    value v[3], pairs, place;
-    sort_item *sorted;
-    if (!arguments_bind(r, "dictsort", a, "case_sensitive by reverse", 0, v))
-        return false;
-    if (self->type != VALUE_DICT)
-        return render_fail(r, "dictsort: expected a mapping, found %s", value_type_name(self));
-    bool by_value = v[1].type == VALUE_TEXT && text_is(v[1].text, "value");
-    if (!by_value && v[1].type != VALUE_ABSENT &&
-        !(v[1].type == VALUE_TEXT && text_is(v[1].text, "key")))
-        return render_fail(r, "You can only sort by either \"key\" or \"value\"");
-    place = value_from_integer(by_value);
-    size_t count = self->dict->count;
-    return dict_items(r, self, &(arguments){0}, &pairs) &&
-           sort_by(r, pairs.sequence->items, count, &place, !value_truth(&v[0]), value_truth(&v[2]),
-                   &sorted) &&
-           give_sorted(r, sorted, count, out);
-}
-
-FILTER(unique) {
-    value v[2], key, one = value_none();
-    const value *items, *seen;
-    size_t count, kept = 0;
-    getter g;
-    dict *keys = dict_new(r, 0);
-    if (!keys || !arguments_bind(r, "unique", a, "case_sensitive attribute", 0, v) ||
-        !getter_init(r, &g, &v[1], !value_truth(&v[0])) || !value_items(r, self, &items, &count))
-        return false;
-    value *uniques = render_array(r, count, sizeof *uniques);
-    for (size_t i = 0; uniques && i < count; i++) {
-        if (!get(r, &g, &items[i], &key) || !dict_find(r, keys, &key, &seen))
-            return false;
-        if (seen)
-            continue;
-        if (!dict_set(r, keys, &key, &one))
-            return false;
-        uniques[kept++] = items[i];
-    }
-    return uniques && value_list(r, VALUE_GENERATOR, uniques, kept, out);
-}
-
-static bool extreme(render *r, const value *self, const arguments *a, int wanted, value *out) {
-    value v[2], best, key;
-    const value *items;
-    size_t count;
-    getter g;
-    const char *name = wanted < 0 ? "min" : "max";
-    if (!arguments_bind(r, name, a, "case_sensitive attribute", 0, v) ||
-        !getter_init(r, &g, &v[1], !value_truth(&v[0])) || !value_items(r, self, &items, &count))
-        return false;
-    if (!count)
-        return value_undefined(r, out, "No aggregated item, sequence was empty.");
-    *out = items[0];
-    if (!get(r, &g, &items[0], &best))
-        return false;
-    for (size_t i = 1; i < count; i++) {
-        int order;
-        if (!get(r, &g, &items[i], &key) ||
-            !value_order(r, &key, &best, wanted < 0 ? "<" : ">", &order))
-            return false;
-        if (order == wanted) {
-            best = key;
-            *out = items[i];
-        }
-    }
-    return true;
-}
-
-FILTER(min) {
-    return extreme(r, self, a, -1, out);
-}
-
-FILTER(max) {
-    return extreme(r, self, a, 1, out);
-}
-
-FILTER(sum) {
-    value v[2], item;
-    const value *items;
-    size_t count;
-    getter g;
-    if (!arguments_bind(r, "sum", a, "attribute start", 0, v) ||
-        !getter_init(r, &g, &v[0], false) || !value_items(r, self, &items, &count))
-        return false;
-    value total = v[1].type == VALUE_ABSENT ? value_from_integer(0) : v[1];
-    if (total.type == VALUE_TEXT)
-        return render_fail(r, "sum() can't sum strings [use ''.join(seq) instead]");
-    for (size_t i = 0; i < count; i++) {
-        value before = total;
-        if (!get(r, &g, &items[i], &item) || !value_binary(r, "+", &before, &item, &total))
-            return false;
-    }
-    *out = total;
-    return true;
-}
-
-/* (grouper, list) pairs of items whose attribute is equal, in the order of the attribute. */
-FILTER(groupby) {
-    value v[3];
-    const value *items;
-    size_t count, groups = 0;
-    sort_item *sorted;
-    getter g;
-    if (!arguments_bind(r, "groupby", a, "attribute default case_sensitive", 1, v) ||
-        !getter_init(r, &g, &v[0], !value_truth(&v[2])) || !value_items(r, self, &items, &count))
-        return false;
-    if (v[1].type != VALUE_ABSENT && v[1].type != VALUE_NONE)
-        g.fallback = &v[1];
-    sorted = render_array(r, count, sizeof *sorted);
-    value *out_items = render_array(r, count, sizeof *out_items);
-    value *members = render_array(r, count, sizeof *members);
-    if (!sorted || !out_items || !members)
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        sorted[i].item = items[i];
-        if (!get(r, &g, &items[i], &sorted[i].key))
-            return false;
-    }
-    if (!items_sort(r, sorted, count, false))
-        return false;
-    g.ignore_case = false; /* a group is called what its first item says */
-    for (size_t i = 0, start = 0; i < count; i++) {
-        bool same = false;
-        members[i] = sorted[i].item;
-        if (i + 1 < count && !value_equal(r, &sorted[i].key, &sorted[i + 1].key, &same))
-            return false;
-        if (same)
-            continue;
-        value *pair = render_array(r, 2, sizeof *pair);
-        if (!pair || !get(r, &g, &members[start], &pair[0]) ||
-            !value_list(r, VALUE_LIST, members + start, i + 1 - start, &pair[1]) ||
-            !value_list(r, VALUE_TUPLE, pair, 2, &out_items[groups]))
-            return false;
-        out_items[groups++].sequence->is_group = true;
-        start = i + 1;
-    }
-    return value_list(r, VALUE_LIST, out_items, groups, out);
-}
-
 const builtin *list_filter_find(const char *name) {
     static const builtin filters[] = {
         {"list", filter_list},
@@ -530,13 +326,6 @@ const builtin *list_filter_find(const char *name) {
         {"reject", filter_reject},
         {"selectattr", filter_selectattr},
         {"rejectattr", filter_rejectattr},
-        {"sort", filter_sort},
-        {"dictsort", filter_dictsort},
-        {"unique", filter_unique},
-        {"min", filter_min},
-        {"max", filter_max},
-        {"sum", filter_sum},
-        {"groupby", filter_groupby},
     };
     return builtin_find(filters, sizeof filters / sizeof *filters, name);
 }

@@ -1,6 +1,6 @@
-/* template_methods.c - methods of str that cut, search and join; template_objects.c has those of
- * list and dict and says which methods there are. Results keep the message runs of what they are
- * made of. */
+/* template_methods.c - methods of str that cut, split, join and change; those that search are
+ * template_search.c's, those of list and dict template_objects.c's. Results keep the message runs
+ * of what they are made of. */
 #include "tokenizer/template.h"
 
 static bool give_text(const text *t, value *out) {
@@ -15,6 +15,7 @@ static bool no_arguments(render *r, const char *who, const arguments *a) {
 
 /* ---- Stripping ---------------------------------------------------------------------------- */
 
+/* Strip sets are few characters, so looking through them beats a table. */
 static bool in_set(const text *set, const char *character, size_t size) {
     for (size_t at = 0; at < set->length;) {
         uint32_t c;
@@ -26,6 +27,7 @@ static bool in_set(const text *set, const char *character, size_t size) {
     return false;
 }
 
+/* Without a set, white space is stripped. */
 static bool stripped(const text *set, const char *bytes, size_t size) {
     uint32_t c;
     if (set)
@@ -34,6 +36,7 @@ static bool stripped(const text *set, const char *bytes, size_t size) {
     return character_is_space(c);
 }
 
+/* Work is charged for sets only: white space is cheap to look at, a long set is not. */
 static const text *strip(render *r, const text *t, const text *set, bool left, bool right) {
     size_t from = 0, to = t->length;
     while (left && from < to) {
@@ -78,11 +81,6 @@ static bool method_rstrip(render *r, const value *self, const arguments *a, valu
     return strip_method(r, self, a, false, true, out);
 }
 
-/* `t` has room for `affix` there. */
-static bool stands_at(const text *t, const text *affix, size_t offset) {
-    return !affix->length || memcmp(t->bytes + offset, affix->bytes, affix->length) == 0;
-}
-
 /* Cuts a prefix (a suffix, if from_end) off where it is there. */
 static bool remove_affix(render *r, const value *self, const arguments *a, bool from_end,
                          value *out) {
@@ -96,7 +94,7 @@ static bool remove_affix(render *r, const value *self, const arguments *a, bool 
     if (affix->length > t->length)
         return give_text(t, out);
     size_t start = from_end ? t->length - affix->length : 0;
-    if (!stands_at(t, affix, start))
+    if (!text_stands_at(t, affix, start))
         return give_text(t, out);
     return give_text(from_end ? text_slice(r, t, 0, start)
                               : text_slice(r, t, affix->length, t->length),
@@ -118,6 +116,7 @@ typedef struct pieces {
     size_t count, capacity;
 } pieces;
 
+/* Pieces are views of the text, so splitting copies no bytes. */
 static bool add_piece(render *r, pieces *p, const text *t, size_t from, size_t to) {
     if (p->count == p->capacity) {
         size_t capacity = p->capacity ? p->capacity * 2 : 8;
@@ -160,6 +159,7 @@ static bool split_space(render *r, const text *t, int64_t limit, pieces *p) {
     return true;
 }
 
+/* From the end; what is left when the limit is reached keeps the white space at its start. */
 static bool rsplit_space(render *r, const text *t, int64_t limit, pieces *p) {
     size_t end = space_trimmed_end(t->bytes, t->length);
     while (end > 0) {
@@ -227,6 +227,7 @@ static bool method_rsplit(render *r, const value *self, const arguments *a, valu
     return split_method(r, self, a, true, out);
 }
 
+/* The line ends of Python's splitlines, which are more than \n. */
 static bool ends_line(uint32_t c) {
     return (c >= 10 && c <= 13) || (c >= 0x1c && c <= 0x1e) || c == 0x85 || c == 0x2028 ||
            c == 0x2029;
@@ -284,115 +285,9 @@ static bool method_rpartition(render *r, const value *self, const arguments *a, 
     return partition(r, self, a, true, out);
 }
 
-/* ---- Searching ---------------------------------------------------------------------------- */
-
-/* The byte range of the optional start and end arguments, as Python's slices have it; *from is
- * SIZE_MAX when start lies behind the text. */
-static bool search_range(render *r, const text *t, const value *start, const value *end,
-                         size_t *from, size_t *to) {
-    const value absent = {.type = VALUE_ABSENT};
-    int64_t n = (int64_t)t->characters, low, high;
-    if (!argument_integer(r, "start", start->type == VALUE_NONE ? &absent : start, 0, &low) ||
-        !argument_integer(r, "end", end->type == VALUE_NONE ? &absent : end, n, &high))
-        return false;
-    low = low >= 0 ? low : low < -n ? 0 : low + n;
-    high = high >= 0 ? min_i64(high, n) : high < -n ? 0 : high + n;
-    *from = low > n ? SIZE_MAX : text_offset(t, (size_t)low);
-    *to = text_offset(t, (size_t)high);
-    return true;
-}
-
-static bool search(render *r, const value *self, const arguments *a, const char *who, bool from_end,
-                   bool must, value *out) {
-    const text *t = self->text, *needle;
-    size_t from, to;
-    value v[3];
-    if (!arguments_bind(r, who, a, "sub start end", 1, v) ||
-        !argument_text(r, who, &v[0], &needle) || !search_range(r, t, &v[1], &v[2], &from, &to) ||
-        !render_spend_walk(r, t->length))
-        return false;
-    if (!needle)
-        return render_fail(r, "%s: must be str, not NoneType", who);
-    size_t hit = text_find(t, needle, from, to, from_end);
-    if (hit == SIZE_MAX && must)
-        return render_fail(r, "substring not found");
-    *out = value_from_integer(hit == SIZE_MAX ? -1 : (int64_t)text_index(t, hit));
-    return true;
-}
-
-static bool method_find(render *r, const value *self, const arguments *a, value *out) {
-    return search(r, self, a, "find()", false, false, out);
-}
-
-static bool method_rfind(render *r, const value *self, const arguments *a, value *out) {
-    return search(r, self, a, "rfind()", true, false, out);
-}
-
-static bool method_index(render *r, const value *self, const arguments *a, value *out) {
-    return search(r, self, a, "index()", false, true, out);
-}
-
-static bool method_rindex(render *r, const value *self, const arguments *a, value *out) {
-    return search(r, self, a, "rindex()", true, true, out);
-}
-
-static bool method_count(render *r, const value *self, const arguments *a, value *out) {
-    const text *t = self->text, *needle;
-    size_t from, to;
-    int64_t count = 0;
-    value v[3];
-    if (!arguments_bind(r, "count()", a, "sub start end", 1, v) ||
-        !argument_text(r, "count()", &v[0], &needle) ||
-        !search_range(r, t, &v[1], &v[2], &from, &to) || !render_spend_walk(r, t->length))
-        return false;
-    if (!needle)
-        return render_fail(r, "count(): must be str, not NoneType");
-    if (!needle->length) {
-        if (from <= to)
-            count = (int64_t)(text_index(t, to) - text_index(t, from)) + 1;
-    } else {
-        for (; (from = text_find(t, needle, from, to, false)) != SIZE_MAX; count++)
-            from += needle->length;
-    }
-    *out = value_from_integer(count);
-    return true;
-}
-
-/* startswith, endswith: one text or a tuple of them. */
-static bool has_affix(render *r, const value *self, const arguments *a, bool at_end, value *out) {
-    const text *t = self->text;
-    size_t from, to;
-    value v[3];
-    const char *who = at_end ? "endswith()" : "startswith()";
-    if (!arguments_bind(r, who, a, "affix start end", 1, v) ||
-        !search_range(r, t, &v[1], &v[2], &from, &to))
-        return false;
-    bool several = v[0].type == VALUE_TUPLE, found = false;
-    size_t count = several ? v[0].sequence->count : 1;
-    for (size_t i = 0; i < count && !found; i++) {
-        const text *affix;
-        if (!argument_text(r, who, several ? &v[0].sequence->items[i] : &v[0], &affix))
-            return false;
-        if (!affix)
-            return render_fail(r, "%s first arg must be str or a tuple of str", who);
-        if (from > to || to - from < affix->length || !render_spend_bytes(r, affix->length))
-            continue;
-        found = stands_at(t, affix, at_end ? to - affix->length : from);
-    }
-    *out = value_bool(found);
-    return r->status == C2C_STATUS_OK;
-}
-
-static bool method_startswith(render *r, const value *self, const arguments *a, value *out) {
-    return has_affix(r, self, a, false, out);
-}
-
-static bool method_endswith(render *r, const value *self, const arguments *a, value *out) {
-    return has_affix(r, self, a, true, out);
-}
-
 /* ---- Making new texts --------------------------------------------------------------------- */
 
+/* An empty text stands between all characters, and at both ends. */
 static bool replace_empty(text_builder *b, const text *t, const text *with, int64_t limit) {
     for (size_t at = 0;; limit--) {
         if (limit && !builder_text(b, with))
@@ -552,13 +447,6 @@ const builtin *text_method_find(const char *name) {
         {"splitlines", method_splitlines},
         {"partition", method_partition},
         {"rpartition", method_rpartition},
-        {"find", method_find},
-        {"rfind", method_rfind},
-        {"index", method_index},
-        {"rindex", method_rindex},
-        {"count", method_count},
-        {"startswith", method_startswith},
-        {"endswith", method_endswith},
         {"replace", method_replace},
         {"join", method_join},
         {"format", text_method_format},
@@ -580,5 +468,6 @@ const builtin *text_method_find(const char *name) {
         {"islower", method_islower},
         {"isascii", method_isascii},
     };
-    return builtin_find(methods, sizeof methods / sizeof *methods, name);
+    const builtin *b = builtin_find(methods, sizeof methods / sizeof *methods, name);
+    return b ? b : search_method_find(name);
 }

@@ -6,6 +6,7 @@
 
 /* ---- Numbers ------------------------------------------------------------------------------ */
 
+/* Python would go on with a longer integer; to wrap around would be a silent lie. */
 static bool too_large(render *r) {
     return render_refuse(r, "an integer that does not fit in 64 bits");
 }
@@ -66,6 +67,7 @@ static bool integer_binary(render *r, const char *sign, int64_t a, int64_t b, va
     return !overflow || too_large(r);
 }
 
+/* Quotients and remainders round towards minus infinity, also in their signed zeros. */
 static bool real_binary(render *r, const char *sign, double a, double b, value *out) {
     double result = 0;
     if (strcmp(sign, "**") == 0) {
@@ -172,6 +174,7 @@ static bool is_repeatable(const value *v) {
     return v->type == VALUE_TEXT || v->type == VALUE_LIST || v->type == VALUE_TUPLE;
 }
 
+/* Python's messages; an undefined operand explains itself. */
 static bool no_operation(render *r, const char *sign, const value *a, const value *b) {
     const value *undefined = a->type == VALUE_UNDEFINED ? a : b;
     if (undefined->type == VALUE_UNDEFINED)
@@ -225,6 +228,7 @@ static bool bound(render *r, const value *v, int64_t count, int64_t low, int64_t
     return true;
 }
 
+/* `length` characters from `start`, `step` apart; the bounds have been checked. */
 static bool slice_text(render *r, const text *t, int64_t start, int64_t step, int64_t length,
                        value *out) {
     const text *slice;

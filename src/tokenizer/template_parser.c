@@ -9,6 +9,7 @@
 
 /* ---- Tools -------------------------------------------------------------------------------- */
 
+/* Messages name template and line; the construct is in the text. */
 static void set_error(parser *p, c2c_status status, int line, const char *format, va_list list) {
     char text[400];
     vsnprintf(text, sizeof text, format, list);
@@ -111,6 +112,7 @@ bool node_list_add(parser *p, node_list *list, node *n) {
 
 static node *parse_statement(parser *p);
 
+/* Whether the tag that was just opened ends the body being parsed. */
 static bool at_end_tag(const parser *p, const char *const *ends) {
     for (; ends && *ends; ends++)
         if (p->at->type == LEXEME_NAME && strcmp(p->at->text, *ends) == 0)
@@ -198,6 +200,7 @@ static bool parse_function_block(parser *p, const char *end, node *n, name_block
 
 /* ---- Statements --------------------------------------------------------------------------- */
 
+/* {% set x = 1 %}, or {% set x %}...{% endset %}, the latter perhaps with filters. */
 static node *parse_set(parser *p, node *n) {
     n->first = parse_target(p, true, NULL);
     if (!n->first)
@@ -298,6 +301,7 @@ static node *parse_for(parser *p, node *n) {
     return n;
 }
 
+/* Values are looked up outside of the block: in {% with a=1, b=a %}, b is the outer a. */
 static node *parse_with(parser *p, node *n) {
     node_list pairs = {0};
     n->kind = NODE_WITH;
@@ -414,6 +418,7 @@ static node *parse_print(parser *p, node *n) {
     return n;
 }
 
+/* break and continue, which must not leave a macro either. */
 static node *parse_leave(parser *p, node *n) {
     n->kind = strcmp(p->at[-1].text, "break") == 0 ? NODE_BREAK : NODE_CONTINUE;
     if (!p->loops)
@@ -421,6 +426,7 @@ static node *parse_leave(parser *p, node *n) {
     return n;
 }
 
+/* Tags of Jinja that chats have no use for are refused by name, others are mistakes. */
 static node *parse_unknown(parser *p, node *n) {
     static const char *const known[] = {"autoescape", "block", "extends", "from",  "import",
                                         "include",    "do",    "debug",   "trans", NULL};

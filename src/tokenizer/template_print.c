@@ -28,6 +28,7 @@ void real_format(double d, char out[REAL_TEXT]) {
 
 /* ---- repr of texts ------------------------------------------------------------------------ */
 
+/* A character that repr() does not show as it is. */
 static bool repr_escape(text_builder *out, const text *t, size_t at, size_t size, uint32_t c) {
     if (c == '\'' || c == '"' || c == '\\')
         return builder_literal(out, "\\") && builder_slice(out, t, at, at + size);
@@ -95,6 +96,8 @@ static bool repr_sequence(text_builder *out, const value *v) {
            builder_literal(out, close) && (v->type != VALUE_VIEW || builder_literal(out, ")"));
 }
 
+/* What templates print by mistake or for debugging; addresses, as Python shows them, are not
+ * shown. */
 static bool repr_other(text_builder *out, const value *v) {
     switch (v->type) {
     case VALUE_NAMESPACE:

@@ -6,6 +6,7 @@
 
 /* ---- Errors ------------------------------------------------------------------------------- */
 
+/* The first failure is kept: what follows are its consequences. */
 static bool stop(render *r, c2c_status status, const char *format, va_list list) {
     char message[sizeof((c2c_error *)0)->message];
     vsnprintf(message, sizeof message, format, list);
@@ -44,6 +45,7 @@ bool render_undefined(render *r, const value *v) {
 
 /* ---- Limits ------------------------------------------------------------------------------- */
 
+/* What the arena adds to a piece is counted too, so that many small pieces are bounded. */
 void *render_alloc(render *r, size_t bytes) {
     size_t cost;
     if (!size_add(bytes, 32, &cost) || cost > r->memory_left) {

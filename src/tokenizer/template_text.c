@@ -37,6 +37,7 @@ size_t utf8_before(const char *bytes, size_t end) {
     return end;
 }
 
+/* Bytes that do not go on with a character. */
 static size_t count_characters(const char *bytes, size_t length) {
     size_t count = 0;
     for (size_t i = 0; i < length; i++)
@@ -232,6 +233,10 @@ size_t text_find(const text *t, const text *needle, size_t from, size_t to, bool
     return place == SIZE_MAX ? SIZE_MAX : from + place;
 }
 
+bool text_stands_at(const text *t, const text *affix, size_t offset) {
+    return !affix->length || memcmp(t->bytes + offset, affix->bytes, affix->length) == 0;
+}
+
 /* ---- Concatenation ------------------------------------------------------------------------ */
 
 /* From this size on, a concatenation leaves room behind it for the next one. */
@@ -317,6 +322,7 @@ bool builder_reserve(text_builder *b, size_t extra) {
     return true;
 }
 
+/* Runs grow like bytes: doubled, old ones left to the arena. */
 static bool reserve_runs(text_builder *b, size_t extra) {
     if (b->run_count + extra <= b->run_capacity)
         return true;
@@ -375,6 +381,7 @@ bool builder_printf(text_builder *b, const char *format, ...) {
     return builder_bytes(b, line, (size_t)length, -1);
 }
 
+/* The one way by which texts keep their messages through joins, splits and macros. */
 bool builder_slice(text_builder *b, const text *t, size_t from, size_t to) {
     size_t runs = copy_runs(t, from, to, 0, NULL), base = b->length;
     if (!builder_bytes(b, t->bytes + from, to - from, -1) || !reserve_runs(b, runs))
