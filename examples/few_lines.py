@@ -19,7 +19,7 @@ class Message(ctypes.Structure):
 
 
 class ChatOptions(ctypes.Structure):
-    _fields_ = [("add_generation_prompt", c_bool), ("thinking", c_int)]
+    _fields_ = [("add_generation_prompt", c_bool), ("thinking", c_int), ("now", c_void_p)]
 
 
 class Pair(ctypes.Structure):

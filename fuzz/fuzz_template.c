@@ -30,7 +30,10 @@ static void check_text(const text *t) {
 }
 
 static void render_twice(const chat_template *t, const json_value *messages) {
-    c2c_chat_options options = {.add_generation_prompt = true, .thinking = C2C_THINKING_OFF};
+    static const c2c_moment now = {1721952000, 3600};
+    c2c_chat_options options = {.add_generation_prompt = true,
+                                .thinking = C2C_THINKING_OFF,
+                                .now = &now};
     static const template_limits limits = {200000, 8 << 20, 1 << 20};
     c2c_error error = {0}, again = {0};
     const text *a, *b;

@@ -135,9 +135,19 @@ typedef enum c2c_thinking {
     C2C_THINKING_ON         /* enable_thinking = true */
 } c2c_thinking;
 
+/* A moment as a clock on the wall shows it. The library has no clock of its own. */
+typedef struct c2c_moment {
+    int64_t unix_seconds; /* since 1970 in Greenwich */
+    int32_t utc_offset;   /* seconds that the wall is ahead of Greenwich */
+} c2c_moment;
+
 typedef struct c2c_chat_options {
     bool add_generation_prompt; /* end with the opening of the assistant's turn */
     c2c_thinking thinking;
+    /* What strftime_now tells a template that writes the date into its prompt; NULL: the template
+     * finds it undefined. All turns of a conversation need the same one: a prompt with another
+     * date has to be read again from there on. */
+    const c2c_moment *now;
 } c2c_chat_options;
 
 /* Renders a chat with the model's template. *text is NUL-terminated; free it with c2c_free. */
@@ -239,8 +249,8 @@ typedef struct c2c_session_options {
     c2c_fusion_mode fusion_mode;
     bool include_response; /* the last section and the answer are fused too, token by token: the
                               sharers and a clean copy of the receiver run over them */
-    bool keep_clean; /* for c2c_session_extend: keeps the receiver's rows as they were before
-                        fusion, which takes the memory of its cache again */
+    bool keep_clean;       /* for c2c_session_extend: keeps the receiver's rows as they were before
+                              fusion, which takes the memory of its cache again */
 } c2c_session_options;
 
 #define C2C_MAX_SHARERS 31
@@ -359,6 +369,7 @@ typedef struct c2c_align_options {
     c2c_align_strategy strategy;
     bool add_generation_prompt; /* end with the opening of the assistant's turn */
     bool open_end; /* the last message is the assistant's: it ends with the text, not its turn */
+    const c2c_moment *now; /* as in c2c_chat_options */
 } c2c_align_options;
 
 /* A chat for models with different tokenizers: rows of ids of one length, C2C_PADDING where a

@@ -204,6 +204,7 @@ typedef struct question {
     const chat *messages;
     const char *raw; /* a text that is used without template; NULL: the messages */
     c2c_thinking thinking;
+    const c2c_moment *now;        /* for templates that show the date; NULL: none */
     const plan_spec *plan;        /* of the fused answer; NULL: all but the last token is fused */
     const c2c_sampling *sampling; /* NULL: greedy */
     int64_t max_new_tokens;

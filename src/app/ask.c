@@ -177,6 +177,13 @@ size_t ask_answer_options(ask_settings *s, option *rows, size_t count) {
                                .target = &s->chat_template,
                                .shown = "the folder's own",
                                .help = "Jinja template for receiver and sharers"},
+                              {.name = "--date",
+                               .value = "DATE",
+                               .kind = OPTION_TEXT,
+                               .target = &s->date,
+                               .shown = "now",
+                               .help = "what templates that show the date see: now, none (it is "
+                                       "undefined to them), or YYYY-MM-DD"},
                               {.name = "--dtype",
                                .value = "NAME",
                                .kind = OPTION_CHOICE,
@@ -241,6 +248,8 @@ bool ask_check(const verb *v, ask_settings *s, int *status) {
                          needs_temperature(s));
     else if (s->plan_text && plan_spec_parse(&s->plan, s->plan_text, &error))
         verb_wrong_usage(v, "--plan: %s", error.message);
+    else if (moment_read(&s->when, s->date, &error))
+        verb_wrong_usage(v, "--date: %s", error.message);
     else
         *status = APP_OK;
     return *status == APP_OK;
@@ -274,4 +283,8 @@ c2c_sampling ask_sampling(const ask_settings *s) {
 
 c2c_thinking ask_thinking(const ask_settings *s) {
     return s->thinking ? C2C_THINKING_ON : C2C_THINKING_OFF;
+}
+
+const c2c_moment *ask_moment(const ask_settings *s) {
+    return s->when.none ? NULL : &s->when.moment;
 }

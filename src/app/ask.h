@@ -2,6 +2,7 @@
 #ifndef C2C_APP_ASK_H
 #define C2C_APP_ASK_H
 
+#include "app/moment.h"
 #include "app/plan_spec.h"
 
 typedef struct ask_settings {
@@ -12,7 +13,7 @@ typedef struct ask_settings {
     int align;          /* 0: none, else c2c_align_strategy + 1 */
     bool include_response;
     const char *plan_text;
-    const char *system, *chat_template;
+    const char *system, *chat_template, *date;
     int64_t max_new_tokens;
     bool no_thinking, thinking;
     double temperature, top_p, min_p;
@@ -20,7 +21,8 @@ typedef struct ask_settings {
     int64_t top_k, seed; /* seed -1: not given */
     int dtype;           /* as in c2c_compute */
     int64_t threads, context;
-    plan_spec plan; /* of plan_text, made by ask_check */
+    plan_spec plan;     /* of plan_text, made by ask_check, as what follows */
+    moment_choice when; /* of date */
 } ask_settings;
 
 void ask_init(ask_settings *s);
@@ -38,5 +40,6 @@ bool ask_check(const verb *v, ask_settings *s, int *status);
 pair_settings ask_pair_settings(const ask_settings *s);
 c2c_sampling ask_sampling(const ask_settings *s);
 c2c_thinking ask_thinking(const ask_settings *s);
+const c2c_moment *ask_moment(const ask_settings *s); /* NULL: none; points into the settings */
 
 #endif

@@ -1,5 +1,6 @@
 /* inspect_model.c - a model folder: sizes, tokenizer, template, and the memory it needs. */
 #include "app/inspect.h"
+#include "app/moment.h"
 
 #include <stdlib.h>
 
@@ -34,8 +35,12 @@ static void report_template(report *r, const c2c_model *model) {
     static const char *const places[] = {"chat_template.jinja", "chat_template.json",
                                          "tokenizer_config.json"};
     static const c2c_message probe = {.role = "user", .content = "Hello"};
-    const c2c_chat_options options = {.add_generation_prompt = true, .thinking = C2C_THINKING_OFF};
+    moment_choice today;
     c2c_error error = {0};
+    moment_read(&today, NULL, &error); /* now: cannot fail */
+    const c2c_chat_options options = {.add_generation_prompt = true,
+                                      .thinking = C2C_THINKING_OFF,
+                                      .now = &today.moment};
     char *text = NULL;
     size_t length;
     bool renders = !c2c_model_render(model, &probe, 1, &options, &text, &length, &error);

@@ -11,7 +11,9 @@ static c2c_status encode(prompt *p, const c2c_model *writer, const question *q, 
     if (q->raw) {
         status = c2c_model_encode(writer, q->raw, strlen(q->raw), true, &p->ids, &count, error);
     } else {
-        const c2c_chat_options options = {.add_generation_prompt = true, .thinking = q->thinking};
+        const c2c_chat_options options = {.add_generation_prompt = true,
+                                          .thinking = q->thinking,
+                                          .now = q->now};
         status = c2c_model_render(writer, q->messages->messages, q->messages->count, &options,
                                   &text, &length, error);
         if (!status)
@@ -27,6 +29,8 @@ static c2c_status encode(prompt *p, const c2c_model *writer, const question *q, 
 static c2c_status align(prompt *p, const prompt_models *models, const question *q,
                         c2c_error *error) {
     plan_shape shape = q->plan ? q->plan->shape : PLAN_ALL;
+    c2c_align_options options = *models->align;
+    options.now = q->now;
     if (q->raw || q->thinking == C2C_THINKING_ON || (shape != PLAN_ALL && shape != PLAN_NONE))
         return error_set(error, C2C_STATUS_UNSUPPORTED,
                          "--align cannot go with %s: aligned prompts are chats without thinking "
@@ -36,8 +40,8 @@ static c2c_status align(prompt *p, const prompt_models *models, const question *
                                                           : "--plan");
     c2c_status status =
         c2c_align_chat(&p->aligned, models->writer, (const c2c_model *const *)models->sharers,
-                       models->sharer_count, q->messages->messages, q->messages->count,
-                       models->align, error);
+                       models->sharer_count, q->messages->messages, q->messages->count, &options,
+                       error);
     if (status)
         return status;
     for (size_t i = 0; shape == PLAN_NONE && i < p->aligned->section_count; i++)

@@ -108,6 +108,7 @@ static c2c_status run_settings_run(const run_settings *s, c2c_error *error) {
     question q = {.messages = &messages,
                   .raw = s->raw ? s->prompt : NULL,
                   .thinking = ask_thinking(&s->ask),
+                  .now = ask_moment(&s->ask),
                   .plan = &s->ask.plan,
                   .sampling = &sampling,
                   .max_new_tokens = s->ask.max_new_tokens,

@@ -152,6 +152,19 @@ uint16_t f16_from_f32(float value);
  * infinity: `count` when all is well. */
 int64_t tensor_convert(void *out, dtype type, const tensor *from, int64_t first, int64_t count);
 
+/* ---- Dates (date.c) ----------------------------------------------------------------------- */
+
+typedef struct date {
+    int year, month, day; /* month and day from 1 */
+} date;
+
+#define DATE_MAX_DAYS 3000000 /* more than there are until the year 9999 */
+
+/* Days from 1 January 1970; of a date that exists. */
+int64_t date_to_days(const date *d);
+date date_from_days(int64_t days); /* within DATE_MAX_DAYS of 0 */
+bool date_exists(const date *d);   /* in the years 1 to 9999 */
+
 /* ---- Random numbers (random.c) ------------------------------------------------------------ */
 
 /* What names one random number: the user's seed, the step (of training or of decoding), the sample

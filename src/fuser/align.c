@@ -33,10 +33,13 @@ typedef struct aligner {
 
 /* With an open end, the chat before the last message opens the assistant's turn, and the last
  * content follows as it is. */
-static c2c_status render_open_end(rendering *r, const json_value *messages, c2c_error *error) {
+static c2c_status render_open_end(rendering *r, const json_value *messages, const c2c_moment *now,
+                                  c2c_error *error) {
     const json_value *last = &messages->items[messages->count - 1];
     const json_value *content = json_get(last, "content");
-    const c2c_chat_options options = {.add_generation_prompt = true, .thinking = C2C_THINKING_OFF};
+    const c2c_chat_options options = {.add_generation_prompt = true,
+                                      .thinking = C2C_THINKING_OFF,
+                                      .now = now};
     json_value before = *messages;
     before.count--;
     c2c_status status = chat_template_render_spans(r->model->chat_template, &before, &options,
@@ -52,9 +55,10 @@ static c2c_status render_open_end(rendering *r, const json_value *messages, c2c_
 static c2c_status render(rendering *r, const json_value *messages, const c2c_align_options *options,
                          c2c_error *error) {
     const c2c_chat_options chat = {.add_generation_prompt = options->add_generation_prompt,
-                                   .thinking = C2C_THINKING_OFF};
+                                   .thinking = C2C_THINKING_OFF,
+                                   .now = options->now};
     c2c_status status = options->open_end
-                            ? render_open_end(r, messages, error)
+                            ? render_open_end(r, messages, options->now, error)
                             : chat_template_render_spans(r->model->chat_template, messages, &chat,
                                                          &r->text, &r->spans, error);
     buffer_append(&r->text, "", 0);

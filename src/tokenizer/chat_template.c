@@ -339,6 +339,7 @@ c2c_status chat_template_render_runs(const chat_template *t, const json_value *m
                 .work_left = limits->work,
                 .name = t->name,
                 .line = 1,
+                .now = options ? options->now : NULL,
                 .error = error};
     text_builder output = {.render = &r, .limit = limits->output};
     *out = NULL;

@@ -334,10 +334,12 @@ const builtin *text_method_find(const char *name);
 const builtin *search_method_find(const char *name);
 bool text_method_format(render *r, const value *self, const arguments *a, value *out);
 bool loop_attribute(render *r, loop *l, const char *name, value *out);
-/* namespace, range, dict, raise_exception; *out is VALUE_ABSENT when there is none. Jinja's other
- * globals are refused. */
+/* namespace, range, dict, raise_exception, strftime_now; *out is VALUE_ABSENT when there is none.
+ * Jinja's other globals are refused. */
 bool global_find(render *r, const char *name, value *out);
-bool global_exists(const char *name); /* those that are refused, too */
+bool global_exists(const render *r, const char *name); /* those that are refused, too */
+/* strftime_now(format), of render.now (template_date.c). */
+bool global_strftime_now(render *r, const value *self, const arguments *a, value *out);
 
 /* ---- Tree (template_lexer.c, template_expression.c, template_parser.c) -------------------- */
 
@@ -527,9 +529,10 @@ struct render {
     const template_limits *limits;
     size_t memory_left, work_left;
     int depth;
-    scope *context;   /* the variables given to the template */
-    int line;         /* of the node at work, for messages */
-    const char *name; /* of the template */
+    const c2c_moment *now; /* NULL: strftime_now is not defined */
+    scope *context;        /* the variables given to the template */
+    int line;              /* of the node at work, for messages */
+    const char *name;      /* of the template */
     c2c_error *error;
     c2c_status status; /* of the first failure */
     text_builder *out; /* where statements print */

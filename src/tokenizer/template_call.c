@@ -181,22 +181,25 @@ static const builtin globals[] = {
     {"range", global_range},
     {"dict", global_dict},
     {"raise_exception", global_raise},
+    {"strftime_now", global_strftime_now},
     {"cycler", NULL}, /* not built */
     {"joiner", NULL},
     {"lipsum", NULL},
     {"self", NULL},
 };
 
-static const builtin *find_global(const char *name) {
-    return builtin_find(globals, sizeof globals / sizeof *globals, name);
+/* Without a moment there is no strftime_now: templates ask whether it is defined. */
+static const builtin *find_global(const render *r, const char *name) {
+    const builtin *b = builtin_find(globals, sizeof globals / sizeof *globals, name);
+    return b && b->call == global_strftime_now && !r->now ? NULL : b;
 }
 
-bool global_exists(const char *name) {
-    return find_global(name) != NULL;
+bool global_exists(const render *r, const char *name) {
+    return find_global(r, name) != NULL;
 }
 
 bool global_find(render *r, const char *name, value *out) {
-    const builtin *b = find_global(name);
+    const builtin *b = find_global(r, name);
     *out = (value){.type = VALUE_ABSENT};
     if (b && !b->call)
         return render_refuse(r, "the global '%s' is not supported", name);

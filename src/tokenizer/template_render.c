@@ -122,7 +122,7 @@ scope *scope_new(render *r, scope *parent, const node *block) {
         value v;
         if (!render_spend(r, 1))
             return NULL;
-        if (!global_exists(name) && !context_find(r, name))
+        if (!global_exists(r, name) && !context_find(r, name))
             continue; /* there is nothing to hide */
         if (!value_undefined(r, &v, "'%.200s' is undefined", name) || !scope_set(r, s, name, &v))
             return NULL;

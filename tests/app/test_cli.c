@@ -26,6 +26,7 @@ static void test_wrong_usage(void **state) {
         {{"run", "--receiver", "x", "-p", "a", "-n", "0"}, "from 1 to"},
         {{"run", "--receiver", "x", "-p", "a", "--threads", "0"}, "--threads: expected"},
         {{"run", "--receiver", "x", "-p", "a", "--dtype", "f64"}, "one of auto, f32, bf16"},
+        {{"run", "--receiver", "x", "-p", "a", "--date", "June"}, "--date: expected now, none or"},
         {{"run", "--receiver", "x", "-p", "a", "--sharer", "y"}, "--sharer and --fuser"},
         {{"run", "--receiver", "x", "-p", "a", "--fuser", "y"}, "--sharer and --fuser"},
         {{"run", "--receiver", "x", "--messages", "m", "--raw"}, "--raw needs -p"},

@@ -49,6 +49,37 @@ static uint32_t check_file(const char *file, const char *folder) {
     return count;
 }
 
+/* The goldens of Llama 3.2 were rendered without a clock: its template then writes the day on which
+ * it was made. With a clock on that day it must write the same, and on another day another. */
+static void test_a_clock_on_the_default_date(void **state) {
+    (void)state;
+    static const c2c_moment then = {1721952000, 0}, next = {1722038400, 0};
+    const char *folder = test_shared("assets/tokenizers/Llama-3.2-1B-Instruct");
+    if (!folder) {
+        puts("SKIP: assets/tokenizers/Llama-3.2-1B-Instruct is not there");
+        skip();
+    }
+    json_document *document;
+    chat_template *t;
+    buffer texts[3] = {{0}, {0}, {0}};
+    static const char chat[] = "[{\"role\": \"user\", \"content\": \"Hello\"}]";
+    assert_ok(json_parse(&document, chat, strlen(chat), "chat", &test_error));
+    assert_ok(chat_template_open(&t, folder, NULL, &test_error));
+    const c2c_moment *const moments[] = {NULL, &then, &next};
+    for (int i = 0; i < 3; i++) {
+        const c2c_chat_options options = {.now = moments[i]};
+        assert_ok(chat_template_render(t, json_root(document), &options, &texts[i], &test_error));
+        buffer_append_char(&texts[i], 0);
+    }
+    assert_string_equal(texts[0].data, texts[1].data);
+    assert_non_null(strstr(texts[1].data, "Today Date: 26 Jul 2024"));
+    assert_non_null(strstr(texts[2].data, "Today Date: 27 Jul 2024"));
+    for (int i = 0; i < 3; i++)
+        buffer_free(&texts[i]);
+    chat_template_close(t);
+    json_close(document);
+}
+
 /* Calls check_file for root/<entry>/tokenizer_expected.json, or, where `folders` says where the
  * tokenizers are, for root/<name>.json. */
 static uint32_t check_all(const char *root, const char *folders) {
@@ -118,6 +149,7 @@ int main(void) {
         cmocka_unit_test(test_models_in_the_repository),
         cmocka_unit_test(test_tiny_models),
         cmocka_unit_test(test_real_tokenizers),
+        cmocka_unit_test(test_a_clock_on_the_default_date),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

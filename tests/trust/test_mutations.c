@@ -197,7 +197,8 @@ static bool check_token(void *user, int32_t id, const char *text, size_t length)
 static c2c_status read_chat(const c2c_model *model, int32_t *ids, size_t *count, c2c_error *error) {
     static const c2c_message chat[] = {{"system", "Be brief."},
                                        {"user", "What is 2 + 2? \xc3\xa9\xe4\xb8\xad"}};
-    static const c2c_chat_options options = {.add_generation_prompt = true};
+    static const c2c_moment now = {1721952000, 3600};
+    static const c2c_chat_options options = {.add_generation_prompt = true, .now = &now};
     char *text = NULL;
     int32_t *all = NULL;
     size_t length;
