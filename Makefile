@@ -17,7 +17,7 @@ B       := build$(if $(VARIANT),/$(VARIANT))
 OBJ     := $(B)/obj
 
 # ---- Packages and flags -------------------------------------------------------------------------
-LIBS := libpcre2-8 libutf8proc yajl
+LIBS := libpcre2-8 libutf8proc yajl libmd
 ifneq ($(filter-out help clean lint demo test fuzz uninstall,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(shell pkg-config --exists $(LIBS) && echo yes),yes)
 $(error pkg-config does not find $(LIBS): run scripts/deps, which installs what is missing)

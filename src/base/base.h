@@ -182,6 +182,14 @@ void random_block(const random_key *key, uint32_t bits[4]);
 /* Uniform in the open interval (0, 1), 52 bits. */
 double random_uniform(const random_key *key);
 
+/* ---- Digests (digest.c) ------------------------------------------------------------------- */
+
+#define DIGEST_MD5    16
+#define DIGEST_SHA256 32
+
+void digest_md5(uint8_t digest[DIGEST_MD5], const void *bytes, size_t length);
+void digest_sha256(uint8_t digest[DIGEST_SHA256], const void *bytes, size_t length);
+
 /* ---- Threads (threads.c) ------------------------------------------------------------------ */
 
 /* A pool of `threads` >= 1 workers, the caller included. Workers spin briefly, then sleep; a job

@@ -24,6 +24,7 @@ static const layout_entry layout[] = {
     {"projectors", projectors_run},
     {"aligned", aligned_run},
     {"alignment_expected.json", alignments_run},
+    {"evaluation", evaluation_run},
     {"README.md", ignore_run},
 };
 
