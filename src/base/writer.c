@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BUFFER_BYTES (256u << 10)
@@ -43,6 +44,11 @@ static c2c_status open_aside(file_writer *w, c2c_error *error) {
 
 c2c_status file_writer_open(file_writer **writer, const char *path, c2c_error *error) {
     *writer = NULL;
+    struct stat info;
+    /* Renaming would put a file where a device or a pipe was. */
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
+        return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                         "%s: expected a file or a free name, found a device or pipe", path);
     file_writer *w = malloc(sizeof *w);
     if (!w)
         return error_memory(error, sizeof *w, path);

@@ -75,7 +75,7 @@ static void test_a_failure_changes_nothing(void **state) {
     test_folder_remove(folder);
 }
 
-/* No folder to write into, and a folder where the file should be. */
+/* No folder to write into, and a folder or a pipe where the file should be. */
 static void test_what_cannot_be_written(void **state) {
     (void)state;
     char *folder = test_folder_make(), *below = path_join(folder, "no/f");
@@ -84,6 +84,13 @@ static void test_what_cannot_be_written(void **state) {
     assert_null(w);
     assert_fails(file_write(folder, "x", 1, &test_error), C2C_STATUS_IO, "cannot replace");
     assert_names(folder, "");
+    /* Were it replaced, a file would stand where a device was. */
+    char *pipe = path_join(folder, "pipe");
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    assert_fails(file_write(pipe, "x", 1, &test_error), C2C_STATUS_INVALID_ARGUMENT, "pipe",
+                 "device or pipe");
+    assert_names(folder, "pipe ");
+    free(pipe);
     free(below);
     test_folder_remove(folder);
 }
