@@ -17,10 +17,11 @@ B       := build$(if $(VARIANT),/$(VARIANT))
 OBJ     := $(B)/obj
 
 # ---- Packages and flags -------------------------------------------------------------------------
-LIBS := libpcre2-8 libutf8proc yajl libmd
+LIBS     := libpcre2-8 libutf8proc yajl libmd
+APP_LIBS := libedit# for the program alone
 ifneq ($(filter-out help clean lint demo test fuzz uninstall,$(or $(MAKECMDGOALS),all)),)
-ifneq ($(shell pkg-config --exists $(LIBS) && echo yes),yes)
-$(error pkg-config does not find $(LIBS): run scripts/deps, which installs what is missing)
+ifneq ($(shell pkg-config --exists $(LIBS) $(APP_LIBS) && echo yes),yes)
+$(error pkg-config does not find $(LIBS) $(APP_LIBS): run scripts/deps, which installs what is missing)
 endif
 endif
 
@@ -28,6 +29,7 @@ C2C_CPPFLAGS := -Iinclude -Isrc -DC2C_VERSION='"$(VERSION)"' -D_POSIX_C_SOURCE=2
                 $(shell pkg-config --cflags $(LIBS) 2>/dev/null)
 C2C_CFLAGS   := -std=c11 -fPIC -fvisibility=hidden -pthread -Wall -Wextra -Werror -MMD -MP
 C2C_LIBS     := $(shell pkg-config --libs $(LIBS) 2>/dev/null) -lm -pthread
+C2C_APP_LIBS := $(shell pkg-config --libs $(APP_LIBS) 2>/dev/null)
 SAN_FLAGS    := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 ifneq ($(SAN)$(FUZZ),)
 C2C_CFLAGS   += $(SAN_FLAGS) $(if $(FUZZ),-fsanitize=fuzzer-no-link)
@@ -94,16 +96,17 @@ $(B)/libc2c.a: $(LIB_OBJ)
 $(B)/libc2c.so: $(LIB_OBJ)
 	$(link) -shared -Wl,-soname,libc2c.so.0 $(if $(C2C_LDFLAGS),,-Wl,--no-undefined) $(C2C_LIBS)
 $(B)/c2c: $(APP_OBJ) $(LIB_OBJ)
-	$(link) $(C2C_LIBS)
+	$(link) $(C2C_APP_LIBS) $(C2C_LIBS)
 
 $(B)/tests/golden/run_golden: $(GOLDEN_OBJ) $(TEST_HELP) $(LIB_OBJ)
 	$(link) -lcmocka $(C2C_LIBS)
 $(B)/tests/fuzz/test_%: $(OBJ)/fuzz/fuzz_%.o $(OBJ)/fuzz/replay.o $(LIB_OBJ)
 	$(link) $(C2C_LIBS)
 $(B)/tests/%: $(OBJ)/tests/%.o $(TEST_HELP) $(LIB_OBJ)
-	$(link) -lcmocka $(C2C_LIBS)
+	$(link) -lcmocka $(TESTED_LIBS) $(C2C_LIBS)
 # Tests of the app see its parts; main alone is left out.
 $(filter $(B)/tests/app/%,$(TEST_BIN)): $(APP_PARTS)
+$(filter $(B)/tests/app/%,$(TEST_BIN)): TESTED_LIBS := $(C2C_APP_LIBS)
 $(filter $(B)/tests/trust/%,$(TEST_BIN)): $(MUTATE_OBJ)
 # Tests and the speed table walk one table of ops.
 $(filter $(B)/tests/backend/%,$(TEST_BIN)): $(OP_TABLE)

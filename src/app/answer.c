@@ -26,6 +26,10 @@ static c2c_status answer_keep(answer *a, int32_t id, const char *text, size_t le
     return a->text.failed ? error_memory(error, length, "the answer") : C2C_STATUS_OK;
 }
 
+static bool stops(const question *q) {
+    return q->stop && *q->stop;
+}
+
 static bool on_token(void *user, int32_t id, const char *text, size_t length) {
     listener *l = user;
     l->last = system_seconds();
@@ -34,7 +38,27 @@ static bool on_token(void *user, int32_t id, const char *text, size_t length) {
     l->status = answer_keep(l->answer, id, text, length, l->error);
     if (!l->status && l->question->stream && length)
         l->status = l->question->stream(l->question->user, text, length, l->error);
-    return l->status == C2C_STATUS_OK;
+    return l->status == C2C_STATUS_OK && !stops(l->question);
+}
+
+static bool on_progress(void *user, int64_t done, int64_t total) {
+    (void)done, (void)total;
+    return !stops(user);
+}
+
+/* Takes the prompt in, after what the session knows or on an emptied session. */
+static c2c_status prompt_run(answer *a, c2c_session *session, const c2c_plan *plan,
+                             const question *q, c2c_error *error) {
+    c2c_extension extension;
+    if (!q->turn)
+        c2c_session_reset(session);
+    if (q->stop)
+        c2c_session_set_progress(session, on_progress, (void *)q);
+    c2c_status status = c2c_session_extend(session, plan, &extension, error);
+    c2c_session_set_progress(session, NULL, NULL);
+    a->prompt_tokens = plan->token_count;
+    a->kept_tokens = extension.kept;
+    return status;
 }
 
 c2c_status answer_ask(answer *a, c2c_session *session, const prompt_models *models,
@@ -45,15 +69,13 @@ c2c_status answer_ask(answer *a, c2c_session *session, const prompt_models *mode
     c2c_status status = prompt_make(&asked, models, q, error);
     if (status || (status = c2c_session_set_sampling(session, q->sampling, error)))
         goto done;
-    c2c_session_reset(session);
-    if ((status = c2c_session_prefill(session, &asked.plan, error)))
+    if ((status = prompt_run(a, session, &asked.plan, q, error)))
         goto done;
     status = c2c_session_generate(session, q->max_new_tokens, on_token, &l, &generation, error);
     if (!status)
         status = l.status;
     if (status)
         goto done;
-    a->prompt_tokens = asked.plan.token_count;
     a->finish = generation.finish;
     a->ttft_ms = (l.first - started) * 1e3;
     a->total_ms = (l.last - started) * 1e3;
@@ -65,7 +87,10 @@ done:
 }
 
 const char *answer_finish_name(const answer *a) {
-    return a->finish == C2C_FINISH_STOP ? "stop" : "length";
+    static const char *const names[] = {[C2C_FINISH_STOP] = "stop",
+                                        [C2C_FINISH_LENGTH] = "length",
+                                        [C2C_FINISH_CALLBACK] = "interrupted"};
+    return names[a->finish];
 }
 
 void answer_write_json(const answer *a, json_out *out, const char *key) {

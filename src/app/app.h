@@ -5,6 +5,8 @@
 
 #include "formats/formats.h"
 
+#include <signal.h>
+
 /* Exit statuses. */
 enum { APP_OK = 0, APP_FAILED = 1, APP_USAGE = 2 };
 
@@ -73,7 +75,7 @@ struct verb {
     int (*run)(const verb *v, int argc, char *const *argv); /* after the name; an exit status */
 };
 
-extern const verb run_verb, demo_verb, inspect_verb, convert_verb, bench_verb;
+extern const verb run_verb, chat_verb, demo_verb, inspect_verb, convert_verb, bench_verb;
 
 /* True: go on. False: *status is what the verb returns, after help or the usage error. */
 bool verb_options(const verb *v, const option_set *set, int argc, char *const *argv, int *status);
@@ -169,6 +171,14 @@ c2c_status chat_add_json(chat *c, const json_value *list, const char *where, c2c
 /* Adds the list that a file holds. With `system` not NULL, a system message of it comes first
  * unless the list begins with one. */
 c2c_status chat_add_file(chat *c, const char *path, const char *system, c2c_error *error);
+/* Takes the last message away. */
+void chat_drop_last(chat *c);
+/* Makes `system` the first message, in place of a system message that is there; NULL: none. */
+c2c_status chat_set_system(chat *c, const char *system, c2c_error *error);
+/* Adds the messages of another chat. */
+c2c_status chat_add_chat(chat *c, const chat *from, c2c_error *error);
+/* Appends the list of {role, content} that chat_add_file reads. */
+void chat_write_json(const chat *c, json_out *out);
 /* The content of the last user message; NULL when there is none. */
 const char *chat_last_user(const chat *c);
 /* Adds the messages of `from` with a turn in front: user `ask`, assistant `reply`. A system
@@ -185,13 +195,14 @@ typedef struct answer {
     int32_t *ids; /* the end-of-sequence id included */
     size_t id_count, id_capacity;
     int64_t prompt_tokens;
+    int64_t kept_tokens; /* of the prompt, whose rows were there already */
     c2c_finish finish;
     double load_ms, ttft_ms, total_ms;
     double decode_tok_s; /* of the tokens after the first; 0 when there are none */
 } answer;
 
 void answer_deinit(answer *a);
-const char *answer_finish_name(const answer *a); /* "stop" or "length" */
+const char *answer_finish_name(const answer *a); /* "stop", "length" or "interrupted" */
 /* The object that --json prints; `key` as in json_out. */
 void answer_write_json(const answer *a, json_out *out, const char *key);
 
@@ -212,6 +223,8 @@ typedef struct question {
     int64_t background_tokens;
     answer_stream stream; /* may be NULL */
     void *user;
+    bool turn; /* goes on with what the session knows of an earlier question */
+    const volatile sig_atomic_t *stop; /* ends the answer once it is not 0; may be NULL */
 } question;
 
 /* The four ways to an answer. */
@@ -230,6 +243,7 @@ typedef struct pair_settings {
     int64_t threads, context; /* 0: the library's default */
     c2c_fusion_mode fusion_mode;
     bool include_response;
+    bool keep_clean;                /* there will be turns */
     const c2c_align_options *align; /* NULL: the models must have one tokenizer */
 } pair_settings;
 

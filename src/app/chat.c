@@ -90,6 +90,47 @@ c2c_status chat_add_file(chat *c, const char *path, const char *system, c2c_erro
     return status;
 }
 
+void chat_drop_last(chat *c) {
+    if (c->count)
+        c->count--; /* its text stays in the arena */
+}
+
+c2c_status chat_set_system(chat *c, const char *system, c2c_error *error) {
+    bool has_system = c->count && strcmp(c->messages[0].role, "system") == 0;
+    if (!system) {
+        if (has_system)
+            memmove(c->messages, c->messages + 1, --c->count * sizeof *c->messages);
+        return C2C_STATUS_OK;
+    }
+    c2c_status status = chat_add(c, "system", system, error);
+    if (status)
+        return status;
+    const c2c_message message = c->messages[--c->count];
+    if (!has_system)
+        memmove(c->messages + 1, c->messages, c->count++ * sizeof *c->messages);
+    c->messages[0] = message;
+    return C2C_STATUS_OK;
+}
+
+c2c_status chat_add_chat(chat *c, const chat *from, c2c_error *error) {
+    c2c_status status = C2C_STATUS_OK;
+    for (size_t i = 0; !status && i < from->count; i++)
+        status = chat_add(c, from->messages[i].role, from->messages[i].content, error);
+    return status;
+}
+
+void chat_write_json(const chat *c, json_out *out) {
+    json_out_open(out, NULL, '[');
+    for (size_t i = 0; i < c->count; i++) {
+        const c2c_message *message = &c->messages[i];
+        json_out_open(out, NULL, '{');
+        json_out_text(out, "role", message->role, strlen(message->role));
+        json_out_text(out, "content", message->content, strlen(message->content));
+        json_out_close(out, '}');
+    }
+    json_out_close(out, ']');
+}
+
 const char *chat_last_user(const chat *c) {
     for (size_t i = c->count; i > 0; i--)
         if (strcmp(c->messages[i - 1].role, "user") == 0)

@@ -6,6 +6,10 @@
 
 static const char placeholder[] = "{question}";
 
+const char compare_background[] =
+    "In one clear sentence, describe the most essential background knowledge needed to answer the "
+    "question: {question}";
+
 /* `prompt` with the question put wherever it says {question}; to be freed. */
 static char *background_fill(const char *prompt, const char *question) {
     buffer text = {0};
@@ -70,6 +74,8 @@ c2c_status compare_answers(pair *p, const question *q, bool json, c2c_error *err
     progress_begin(&bar, "answering four ways", WAY_COUNT);
     for (int w = 0; !status && w < WAY_COUNT; w++) {
         status = pair_answer(p, (way)w, &asked, &answers[w], w == WAY_TEXT ? &reply : NULL, error);
+        if (!status && q->stop && *q->stop)
+            status = error_set(error, C2C_STATUS_CANCELLED, "stopped");
         if (status)
             error_prefix(error, "%s", way_names[w]);
         progress_update(&bar, w + 1);

@@ -4,6 +4,9 @@
 
 #include "app/app.h"
 
+/* What the sharer is asked where nothing else was said. */
+extern const char compare_background[];
+
 /* Answers the question four ways and prints them. q->background is the prompt with {question} in
  * it, which stands for the last user message. */
 c2c_status compare_answers(pair *p, const question *q, bool json, c2c_error *error);

@@ -4,10 +4,6 @@
 
 #include <stdio.h>
 
-static const char default_background[] =
-    "In one clear sentence, describe the most essential background knowledge needed to answer the "
-    "question: {question}";
-
 typedef struct run_settings {
     ask_settings ask;
     const char *prompt, *messages;
@@ -62,46 +58,9 @@ static c2c_status settings_messages(const run_settings *s, chat *c, c2c_error *e
     return status ? status : chat_add(c, "user", s->prompt, error);
 }
 
-static c2c_status stream_answer(void *user, const char *text, size_t length, c2c_error *error) {
-    (void)user;
-    return output_write(text, length, error);
-}
-
-/* One answer: streamed, with a summary on standard error, or as one object. */
-static c2c_status run_answer(pair *p, const run_settings *s, question *q, c2c_error *error) {
-    answer a = {0};
-    json_out out = {0};
-    if (!s->json)
-        q->stream = stream_answer;
-    c2c_status status =
-        pair_answer(p, p->sharer_count ? WAY_C2C : WAY_RECEIVER, q, &a, NULL, error);
-    if (status) {
-        /* The message must not continue the line of a half-written answer. */
-        if (q->stream && a.text.length)
-            output_write("\n", 1, NULL);
-        goto done;
-    }
-    if (s->json) {
-        answer_write_json(&a, &out, NULL);
-        buffer_append_char(&out.text, '\n');
-        status = output_buffer(&out.text, error);
-    } else {
-        status = output_write("\n", 1, error);
-        if (!status)
-            fprintf(stderr,
-                    "%lld prompt tokens, first token after %.1f ms, %zu new tokens (%s), %.1f "
-                    "tokens/s\n",
-                    (long long)a.prompt_tokens, a.ttft_ms, a.id_count, answer_finish_name(&a),
-                    a.decode_tok_s);
-    }
-done:
-    buffer_free(&out.text);
-    answer_deinit(&a);
-    return status;
-}
-
 static c2c_status run_settings_run(const run_settings *s, c2c_error *error) {
     pair p = {0};
+    answer a = {0};
     chat messages = {0};
     const pair_settings opening = ask_pair_settings(&s->ask);
     const c2c_sampling sampling = ask_sampling(&s->ask);
@@ -112,7 +71,7 @@ static c2c_status run_settings_run(const run_settings *s, c2c_error *error) {
                   .plan = &s->ask.plan,
                   .sampling = &sampling,
                   .max_new_tokens = s->ask.max_new_tokens,
-                  .background = s->background ? s->background : default_background,
+                  .background = s->background ? s->background : compare_background,
                   .background_tokens = s->background_tokens ? s->background_tokens : 256};
     c2c_status status = settings_check_texts(s, error);
     if (!status)
@@ -120,15 +79,12 @@ static c2c_status run_settings_run(const run_settings *s, c2c_error *error) {
     if (!status)
         status = pair_open(&p, &opening, error);
     if (!status)
-        status =
-            s->compare ? compare_answers(&p, &q, s->json, error) : run_answer(&p, s, &q, error);
+        status = s->compare ? compare_answers(&p, &q, s->json, error)
+                            : answer_show(&p, &q, s->json, &a, error);
+    answer_deinit(&a);
     pair_close(&p);
     chat_deinit(&messages);
-    if (status == C2C_STATUS_CONTEXT_FULL) {
-        const c2c_error full = *error;
-        error_set(error, status, "%s (--ctx N)", full.message);
-    }
-    return status;
+    return ask_explain(status, error);
 }
 
 static size_t run_options(run_settings *s, option *rows, size_t count) {
@@ -156,7 +112,7 @@ static size_t run_options(run_settings *s, option *rows, size_t count) {
                                .value = "TEXT",
                                .kind = OPTION_TEXT,
                                .target = &s->background,
-                               .shown = default_background,
+                               .shown = compare_background,
                                .help = "with --compare: what the sharer is asked first"},
                               {.name = "--background-tokens",
                                .value = "N",

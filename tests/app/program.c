@@ -36,6 +36,11 @@ static int scratch_file(void) {
 }
 
 void program_run(program_result *r, const char *const *arguments) {
+    program_run_input(r, "", 0, arguments);
+}
+
+void program_run_input(program_result *r, const char *input, size_t length,
+                       const char *const *arguments) {
     const char *build = getenv("C2C_BUILD");
     char *program = path_join(build ? build : "build", "c2c");
     const char *argv[64] = {program};
@@ -43,10 +48,12 @@ void program_run(program_result *r, const char *const *arguments) {
         assert_true(i + 2 < sizeof argv / sizeof *argv);
         argv[i + 1] = arguments[i];
     }
-    int out = scratch_file(), err = scratch_file(), status;
+    int in = scratch_file(), out = scratch_file(), err = scratch_file(), status;
+    assert_int_equal(write(in, input, length), length);
+    assert_int_equal(lseek(in, 0, SEEK_SET), 0);
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
     posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
     pid_t child;
@@ -59,6 +66,7 @@ void program_run(program_result *r, const char *const *arguments) {
     r->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     r->out = read_all(out);
     r->err = read_all(err);
+    close(in);
     close(out);
     close(err);
     free(program);

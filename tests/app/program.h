@@ -17,6 +17,9 @@ typedef struct program_result {
 
 /* Runs $C2C_BUILD/c2c with these arguments (ending with NULL) and waits for it. */
 void program_run(program_result *r, const char *const *arguments);
+/* The same with a text on its standard input. */
+void program_run_input(program_result *r, const char *input, size_t length,
+                       const char *const *arguments);
 #define PROGRAM(r, ...) program_run(r, (const char *const[]){__VA_ARGS__, NULL})
 void program_result_free(program_result *r);
 

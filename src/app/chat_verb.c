@@ -1,0 +1,175 @@
+/* chat_verb.c - the verb chat: a conversation, line by line, at a terminal or from a script. */
+#include "app/compare.h"
+#include "app/line.h"
+#include "app/talk.h"
+
+#include <stdio.h>
+
+typedef struct chat_settings {
+    ask_settings ask;
+    const char *messages, *background;
+    int64_t background_tokens;
+    bool json;
+} chat_settings;
+
+/* ---- Lines -------------------------------------------------------------------------------- */
+
+/* A line holds text that models can read. */
+static c2c_status check_line(const char *text, size_t length, int64_t number, c2c_error *error) {
+    char place[48];
+    snprintf(place, sizeof place, "line %lld", (long long)number);
+    if (strlen(text) != length)
+        return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "%s: expected text, found a NUL byte",
+                         place);
+    return text_check_utf8(text, place, error);
+}
+
+static c2c_status run_line(talk *t, const char *text, c2c_error *error) {
+    text += strspn(text, " \t");
+    if (!*text)
+        return C2C_STATUS_OK;
+    if (text[0] == '/' && text[1] != '/')
+        return talk_command(t, text, error);
+    return talk_say(t, text[0] == '/' ? text + 1 : text, error);
+}
+
+/* Reads to the end. A line that fails says so and the next one is read; *failed: one did. Only what
+ * nothing can follow is returned. */
+static c2c_status run_lines(talk *t, line_reader *reader, bool *failed, c2c_error *error) {
+    volatile sig_atomic_t *interrupt = line_interrupt();
+    for (int64_t number = 1;; number++) {
+        const char *text;
+        size_t length;
+        switch (line_read(reader, &text, &length, error)) {
+        case LINE_TEXT: break;
+        case LINE_END: return C2C_STATUS_OK;
+        case LINE_INTERRUPTED: continue;
+        case LINE_FAILED: return error->code;
+        }
+        *interrupt = 0;
+        c2c_status status = check_line(text, length, number, error);
+        if (!status)
+            status = run_line(t, text, error);
+        if (status && ferror(stdout))
+            return status;
+        if (status) {
+            app_message("%s", error->message);
+            *failed = true;
+        }
+    }
+}
+
+/* ---- The verb ----------------------------------------------------------------------------- */
+
+static c2c_status open_messages(chat *messages, const chat_settings *s, c2c_error *error) {
+    if (s->messages)
+        return chat_add_file(messages, s->messages, s->ask.system, error);
+    return s->ask.system ? chat_add(messages, "system", s->ask.system, error) : C2C_STATUS_OK;
+}
+
+static void greet(void) {
+    fputs("/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves.\n", stderr);
+}
+
+static c2c_status chat_settings_run(chat_settings *s, bool *failed, c2c_error *error) {
+    pair p = {0};
+    line_reader *reader = NULL;
+    pair_settings opening = ask_pair_settings(&s->ask);
+    opening.keep_clean = true;
+    const c2c_sampling sampling = ask_sampling(&s->ask);
+    talk t = {.pair = &p,
+              .plan = s->ask.plan,
+              .json = s->json,
+              .question = {.thinking = ask_thinking(&s->ask),
+                           .sampling = &sampling,
+                           .max_new_tokens = s->ask.max_new_tokens,
+                           .background = s->background ? s->background : compare_background,
+                           .background_tokens = s->background_tokens ? s->background_tokens : 256,
+                           .stop = line_interrupt()}};
+    s->ask.plan = (plan_spec){0}; /* the talk's now, and it may change */
+    c2c_status status = C2C_STATUS_OK;
+    if (s->ask.system)
+        status = text_check_utf8(s->ask.system, "--system", error);
+    if (!status && s->background)
+        status = text_check_utf8(s->background, "--background-prompt", error);
+    if (!status)
+        status = open_messages(&t.messages, s, error);
+    if (!status)
+        status = pair_open(&p, &opening, error);
+    if (!status)
+        status = line_reader_open(&reader, error);
+    if (!status) {
+        bool terminal = line_reader_is_terminal(reader), wrong = false;
+        if (terminal)
+            greet();
+        status = run_lines(&t, reader, &wrong, error);
+        /* A person has seen it; a script has not. */
+        *failed = wrong && !terminal;
+    }
+    line_reader_close(reader);
+    talk_deinit(&t);
+    pair_close(&p);
+    return status;
+}
+
+static size_t chat_options(chat_settings *s, option *rows, size_t count) {
+    const option options[] = {{.name = "--messages",
+                               .value = "FILE.json",
+                               .kind = OPTION_PATH,
+                               .target = &s->messages,
+                               .shown = "",
+                               .help = "go on with the chat that /save wrote"},
+                              {.name = "--background-prompt",
+                               .value = "TEXT",
+                               .kind = OPTION_TEXT,
+                               .target = &s->background,
+                               .shown = compare_background,
+                               .help = "for /compare: what the sharer is asked first"},
+                              {.name = "--background-tokens",
+                               .value = "N",
+                               .kind = OPTION_INTEGER,
+                               .target = &s->background_tokens,
+                               .low = 1,
+                               .high = INT32_MAX,
+                               .shown = "256",
+                               .help = "for /compare: tokens of that reply at most"},
+                              {.name = "--json",
+                               .kind = OPTION_FLAG,
+                               .target = &s->json,
+                               .help = "print each answer as one JSON object on a line"}};
+    memcpy(rows + count, options, sizeof options);
+    return count + sizeof options / sizeof *options;
+}
+
+static int chat_run(const verb *v, int argc, char *const *argv) {
+    chat_settings s = {0};
+    ask_init(&s.ask);
+    option options[OPTIONS_MAX];
+    size_t count = ask_model_options(&s.ask, options, 0);
+    count = chat_options(&s, options, count);
+    count = ask_answer_options(&s.ask, options, count);
+    const option_set set = {.options = options, .count = count};
+    int status;
+    if (verb_options(v, &set, argc, argv, &status) && ask_check(v, &s.ask, &status)) {
+        c2c_error error = {0};
+        bool failed = false;
+        status = chat_settings_run(&s, &failed, &error) ? app_failed(&error)
+                 : failed                               ? APP_FAILED
+                                                        : APP_OK;
+    }
+    ask_deinit(&s.ask);
+    return status;
+}
+
+const verb chat_verb = {
+    .name = "chat",
+    .usage = "--receiver DIR [--sharer DIR --fuser DIR]... [options]",
+    .summary = "talk with a model, or with a fused pair",
+    .notes =
+        "Every line of standard input is a message, or a command when it begins with a slash:\n"
+        "  /compare QUESTION  /plan PLAN  /system TEXT  /save FILE  /reset  /help\n"
+        "Each answer is what c2c run --messages would give for the whole chat, but only what\n"
+        "is new is computed. At a terminal lines can be edited, Ctrl-C stops an answer, and\n"
+        "Ctrl-D leaves. From a script, answers go to standard output, and a line that fails\n"
+        "makes the exit status 1.",
+    .run = chat_run};
