@@ -289,10 +289,10 @@ const c2c_moment *ask_moment(const ask_settings *s) {
     return s->when.none ? NULL : &s->when.moment;
 }
 
-c2c_status ask_explain(c2c_status status, c2c_error *error) {
+c2c_status ask_explain(c2c_status status, const char *remedy, c2c_error *error) {
     if (status == C2C_STATUS_CONTEXT_FULL) {
         const c2c_error full = *error;
-        error_set(error, status, "%s (--ctx N)", full.message);
+        error_set(error, status, "%s (%s)", full.message, remedy);
     }
     return status;
 }

@@ -42,8 +42,8 @@ c2c_sampling ask_sampling(const ask_settings *s);
 c2c_thinking ask_thinking(const ask_settings *s);
 const c2c_moment *ask_moment(const ask_settings *s); /* NULL: none; points into the settings */
 
-/* Adds to an answer's error which option helps; returns `status`. */
-c2c_status ask_explain(c2c_status status, c2c_error *error);
+/* Adds to the error of an answer that found the context full what helps; returns `status`. */
+c2c_status ask_explain(c2c_status status, const char *remedy, c2c_error *error);
 
 /* One answer on standard output: streamed as it comes, with a summary on standard error, or as one
  * object. With sharers it is the fused answer, else the receiver's. */

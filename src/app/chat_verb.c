@@ -37,7 +37,7 @@ static c2c_status run_line(talk *t, const char *text, c2c_error *error) {
  * nothing can follow is returned. */
 static c2c_status run_lines(talk *t, line_reader *reader, bool *failed, c2c_error *error) {
     volatile sig_atomic_t *interrupt = line_interrupt();
-    for (int64_t number = 1;; number++) {
+    for (int64_t number = 1; !t->over; number++) {
         const char *text;
         size_t length;
         switch (line_read(reader, &text, &length, error)) {
@@ -57,6 +57,7 @@ static c2c_status run_lines(talk *t, line_reader *reader, bool *failed, c2c_erro
             *failed = true;
         }
     }
+    return C2C_STATUS_OK;
 }
 
 /* ---- The verb ----------------------------------------------------------------------------- */
@@ -68,7 +69,7 @@ static c2c_status open_messages(chat *messages, const chat_settings *s, c2c_erro
 }
 
 static void greet(void) {
-    fputs("/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves.\n", stderr);
+    fputs("/help lists the commands; Ctrl-C stops an answer, Ctrl-D or /quit leaves.\n", stderr);
 }
 
 static c2c_status chat_settings_run(chat_settings *s, bool *failed, c2c_error *error) {
@@ -81,6 +82,7 @@ static c2c_status chat_settings_run(chat_settings *s, bool *failed, c2c_error *e
               .plan = s->ask.plan,
               .json = s->json,
               .question = {.thinking = ask_thinking(&s->ask),
+                           .now = ask_moment(&s->ask),
                            .sampling = &sampling,
                            .max_new_tokens = s->ask.max_new_tokens,
                            .background = s->background ? s->background : compare_background,
@@ -167,9 +169,21 @@ const verb chat_verb = {
     .summary = "talk with a model, or with a fused pair",
     .notes =
         "Every line of standard input is a message, or a command when it begins with a slash:\n"
-        "  /compare QUESTION  /plan PLAN  /system TEXT  /save FILE  /reset  /help\n"
-        "Each answer is what c2c run --messages would give for the whole chat, but only what\n"
-        "is new is computed. At a terminal lines can be edited, Ctrl-C stops an answer, and\n"
-        "Ctrl-D leaves. From a script, answers go to standard output, and a line that fails\n"
-        "makes the exit status 1.",
+        "  /compare QUESTION  answer four ways: receiver, sharer, text to text, C2C; then forget\n"
+        "                     the question\n"
+        "  /plan PLAN         which prompt tokens are fused from now on, as with --plan\n"
+        "  /system TEXT       another system message; without TEXT, none\n"
+        "  /save FILE         write the chat as JSON, as --messages reads it\n"
+        "  /reset             forget what was said; the system message stays\n"
+        "  /help  /quit       this list; leave\n"
+        "A message that begins with a slash is written with two. Empty lines are passed over.\n"
+        "\n"
+        "Each answer is what c2c run --messages gives for the whole chat, but what is known of\n"
+        "earlier turns is not computed again; the summary says how many prompt tokens were kept.\n"
+        "With sharers, that takes the memory of the receiver's cache twice.\n"
+        "\n"
+        "At a terminal lines can be edited and called back, Ctrl-C stops an answer, whose text so\n"
+        "far stays in the chat, and Ctrl-D leaves. From a script, each line has its answer on\n"
+        "standard output; a line that fails says why, the next one is read, and the exit status\n"
+        "is 1 in the end. A chat that no longer fits into the context fails so until /reset.",
     .run = chat_run};

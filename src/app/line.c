@@ -115,15 +115,21 @@ static line_event read_failed(c2c_error *error) {
     return LINE_FAILED;
 }
 
+/* Was nothing written on the line that is given up? */
+static bool line_is_empty(const line_reader *r) {
+    const LineInfo *line = el_line(r->editor);
+    return line->lastchar == line->buffer;
+}
+
 static line_event read_edited(line_reader *r, const char **text, size_t *length, c2c_error *error) {
     int count;
     errno = 0;
     const char *line = el_gets(r->editor, &count);
     if (!line || count <= 0) {
-        fputc('\n', stderr);
-        if (count < 0 && errno == EINTR)
-            return LINE_INTERRUPTED;
-        return count < 0 && errno ? read_failed(error) : LINE_END;
+        bool interrupt = count < 0 && errno == EINTR, failed = count < 0 && errno && !interrupt;
+        line_event event = interrupt ? LINE_INTERRUPTED : failed ? read_failed(error) : LINE_END;
+        fputs(interrupt && line_is_empty(r) ? "\nCtrl-D or /quit leaves.\n" : "\n", stderr);
+        return event;
     }
     free(r->line);
     buffer copy = {0}; /* the editor's own memory is used again by what follows */

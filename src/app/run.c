@@ -84,7 +84,7 @@ static c2c_status run_settings_run(const run_settings *s, c2c_error *error) {
     answer_deinit(&a);
     pair_close(&p);
     chat_deinit(&messages);
-    return ask_explain(status, error);
+    return ask_explain(status, "--ctx N", error);
 }
 
 static size_t run_options(run_settings *s, option *rows, size_t count) {

@@ -2,7 +2,10 @@
 #include "app/talk.h"
 #include "app/compare.h"
 
-#include <stdlib.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static const char full_remedy[] = "--ctx N, or /reset to forget the chat";
 
 void talk_deinit(talk *t) {
     chat_deinit(&t->messages);
@@ -30,19 +33,20 @@ c2c_status talk_say(talk *t, const char *text, c2c_error *error) {
     if (status)
         chat_drop_last(&t->messages);
     answer_deinit(&a);
-    return ask_explain(status, error);
+    return ask_explain(status, full_remedy, error);
 }
 
 /* ---- Commands ----------------------------------------------------------------------------- */
 
-static c2c_status print_text(buffer *text, c2c_error *error) {
-    c2c_status status = output_buffer(text, error);
-    buffer_free(text);
-    return status;
-}
-
 static c2c_status needs(c2c_error *error, const char *what) {
     return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "expected %s, found nothing", what);
+}
+
+static c2c_status needs_nothing(const char *argument, c2c_error *error) {
+    if (!*argument)
+        return C2C_STATUS_OK;
+    return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "expected nothing, found \"%s\"",
+                     argument);
 }
 
 static c2c_status needs_sharers(const talk *t, c2c_error *error) {
@@ -67,7 +71,7 @@ static c2c_status run_compare(talk *t, const char *argument, c2c_error *error) {
         status = compare_answers(t->pair, &q, t->json, error);
     }
     chat_deinit(&messages);
-    return ask_explain(status, error);
+    return ask_explain(status, full_remedy, error);
 }
 
 static c2c_status run_plan(talk *t, const char *argument, c2c_error *error) {
@@ -98,18 +102,17 @@ static c2c_status run_save(talk *t, const char *argument, c2c_error *error) {
                             ? error_memory(error, out.text.length, "the chat")
                             : file_write(argument, out.text.data, out.text.length, error);
     buffer_free(&out.text);
+    if (!status)
+        fprintf(stderr, "%zu messages written to %s\n", t->messages.count, argument);
     return status;
 }
 
 /* The system message is a setting, not something that was said. */
 static c2c_status run_reset(talk *t, const char *argument, c2c_error *error) {
-    if (*argument)
-        return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "expected nothing, found \"%s\"",
-                         argument);
     chat fresh = {0};
     const c2c_message *first = t->messages.messages;
-    c2c_status status = C2C_STATUS_OK;
-    if (t->messages.count && strcmp(first->role, "system") == 0)
+    c2c_status status = needs_nothing(argument, error);
+    if (!status && t->messages.count && strcmp(first->role, "system") == 0)
         status = chat_add(&fresh, "system", first->content, error);
     if (status) {
         chat_deinit(&fresh);
@@ -120,12 +123,13 @@ static c2c_status run_reset(talk *t, const char *argument, c2c_error *error) {
     return C2C_STATUS_OK;
 }
 
-static c2c_status run_help(talk *t, const char *argument, c2c_error *error) {
-    (void)t, (void)argument;
-    buffer text = {0};
-    talk_help(&text);
-    return print_text(&text, error);
+static c2c_status run_quit(talk *t, const char *argument, c2c_error *error) {
+    c2c_status status = needs_nothing(argument, error);
+    t->over = !status;
+    return status;
 }
+
+static c2c_status run_help(talk *t, const char *argument, c2c_error *error);
 
 static const struct {
     const char *name, *argument;
@@ -139,17 +143,30 @@ static const struct {
     {"/save", "FILE", run_save, "write the chat as JSON, as --messages reads it"},
     {"/reset", "", run_reset, "forget what was said; the system message stays"},
     {"/help", "", run_help, "this list"},
+    {"/quit", "", run_quit, "leave, as the end of the input does"},
 };
 
-void talk_help(buffer *out) {
-    table t;
-    table_init(&t, NULL, "ll");
+/* On standard error: standard output holds answers alone. */
+static c2c_status run_help(talk *t, const char *argument, c2c_error *error) {
+    (void)t;
+    c2c_status status = needs_nothing(argument, error);
+    if (status)
+        return status;
+    buffer text = {0};
+    table list;
+    table_init(&list, NULL, "ll");
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        table_add(&t, "%s %s", commands[i].name, commands[i].argument);
-        table_add(&t, "%s", commands[i].help);
+        table_add(&list, "%s %s", commands[i].name, commands[i].argument);
+        table_add(&list, "%s", commands[i].help);
     }
-    table_write(&t, 2, 100, out);
-    table_deinit(&t);
+    table_write(&list, 2, output_columns(STDERR_FILENO, 100), &text);
+    table_deinit(&list);
+    if (text.failed)
+        status = error_memory(error, text.length, "the list of commands");
+    else
+        fwrite(text.data, 1, text.length, stderr);
+    buffer_free(&text);
+    return status;
 }
 
 c2c_status talk_command(talk *t, const char *line, c2c_error *error) {

@@ -11,6 +11,7 @@ typedef struct talk {
     plan_spec plan;
     question question; /* what is the same for every turn */
     bool json;
+    bool over; /* /quit was said */
 } talk;
 
 void talk_deinit(talk *t);
@@ -21,7 +22,5 @@ c2c_status talk_say(talk *t, const char *text, c2c_error *error);
 
 /* A line that begins with '/': a command with its argument. */
 c2c_status talk_command(talk *t, const char *line, c2c_error *error);
-/* Appends what the commands do. */
-void talk_help(buffer *out);
 
 #endif
