@@ -6,26 +6,44 @@
 #include <stdlib.h>
 
 /* Ops without tables have no `groups`; their offset is never looked at. */
-#define GROUPS_OFFSET_embed          0
-#define GROUPS_OFFSET_rmsnorm        offsetof(rmsnorm_args, groups)
-#define GROUPS_OFFSET_layernorm      offsetof(layernorm_args, groups)
-#define GROUPS_OFFSET_linear         offsetof(linear_args, groups)
-#define GROUPS_OFFSET_activate       offsetof(activate_args, groups)
-#define GROUPS_OFFSET_add            offsetof(add_args, groups)
-#define GROUPS_OFFSET_add_difference offsetof(add_difference_args, groups)
-#define GROUPS_OFFSET_sum_rows       offsetof(sum_rows_args, groups)
-#define GROUPS_OFFSET_rope_table     0
-#define GROUPS_OFFSET_rope           0
-#define GROUPS_OFFSET_scatter_rows   0
-#define GROUPS_OFFSET_gather_rows    0
-#define GROUPS_OFFSET_copy_rows      offsetof(copy_rows_args, groups)
-#define GROUPS_OFFSET_attention      0
-#define GROUPS_OFFSET_fuse_mix       offsetof(fuse_mix_args, groups)
-#define GROUPS_OFFSET_argmax         0
-#define GROUPS_OFFSET_sample         0
-#define GROUPS_OFFSET_count_ids      0
-#define GROUPS_OFFSET_zero           0
-#define GROUPS_OFFSET_step_advance   0
+#define GROUPS_OFFSET_embed                 0
+#define GROUPS_OFFSET_rmsnorm               offsetof(rmsnorm_args, groups)
+#define GROUPS_OFFSET_layernorm             offsetof(layernorm_args, groups)
+#define GROUPS_OFFSET_linear                offsetof(linear_args, groups)
+#define GROUPS_OFFSET_activate              offsetof(activate_args, groups)
+#define GROUPS_OFFSET_add                   offsetof(add_args, groups)
+#define GROUPS_OFFSET_add_difference        offsetof(add_difference_args, groups)
+#define GROUPS_OFFSET_sum_rows              offsetof(sum_rows_args, groups)
+#define GROUPS_OFFSET_rope_table            0
+#define GROUPS_OFFSET_rope                  0
+#define GROUPS_OFFSET_scatter_rows          0
+#define GROUPS_OFFSET_gather_rows           0
+#define GROUPS_OFFSET_copy_rows             offsetof(copy_rows_args, groups)
+#define GROUPS_OFFSET_attention             0
+#define GROUPS_OFFSET_fuse_mix              offsetof(fuse_mix_args, groups)
+#define GROUPS_OFFSET_argmax                0
+#define GROUPS_OFFSET_sample                0
+#define GROUPS_OFFSET_count_ids             0
+#define GROUPS_OFFSET_zero                  0
+#define GROUPS_OFFSET_step_advance          0
+#define GROUPS_OFFSET_linear_backward_x     offsetof(linear_backward_x_args, groups)
+#define GROUPS_OFFSET_linear_backward_w     offsetof(linear_backward_w_args, groups)
+#define GROUPS_OFFSET_rmsnorm_backward      offsetof(rmsnorm_backward_args, groups)
+#define GROUPS_OFFSET_layernorm_backward    offsetof(layernorm_backward_args, groups)
+#define GROUPS_OFFSET_activate_backward     offsetof(activate_backward_args, groups)
+#define GROUPS_OFFSET_accumulate            offsetof(accumulate_args, groups)
+#define GROUPS_OFFSET_sum_rows_backward     offsetof(sum_rows_backward_args, groups)
+#define GROUPS_OFFSET_gather_rows_backward  0
+#define GROUPS_OFFSET_scatter_rows_backward 0
+#define GROUPS_OFFSET_rope_backward         0
+#define GROUPS_OFFSET_attention_backward    0
+#define GROUPS_OFFSET_fuse_mix_backward     offsetof(fuse_mix_backward_args, groups)
+#define GROUPS_OFFSET_uniforms              offsetof(uniforms_args, groups)
+#define GROUPS_OFFSET_dropout               offsetof(dropout_args, groups)
+#define GROUPS_OFFSET_cross_entropy         0
+#define GROUPS_OFFSET_squared_norm          0
+#define GROUPS_OFFSET_scale                 0
+#define GROUPS_OFFSET_adamw                 0
 
 const op_info op_infos[OP_COUNT] = {
 #define X(op, count)                                                                               \

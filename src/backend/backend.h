@@ -38,12 +38,31 @@
     X(gather_rows, 0)                                                                              \
     X(copy_rows, 2)                                                                                \
     X(attention, 0)                                                                                \
-    X(fuse_mix, 5)                                                                                 \
+    X(fuse_mix, 6)                                                                                 \
     X(argmax, 0)                                                                                   \
     X(sample, 0)                                                                                   \
     X(count_ids, 0)                                                                                \
     X(zero, 0)                                                                                     \
-    X(step_advance, 0)
+    X(step_advance, 0)                                                                             \
+    /* training: see backward.h */                                                                 \
+    X(linear_backward_x, 3)                                                                        \
+    X(linear_backward_w, 4)                                                                        \
+    X(rmsnorm_backward, 5)                                                                         \
+    X(layernorm_backward, 6)                                                                       \
+    X(activate_backward, 5)                                                                        \
+    X(accumulate, 2)                                                                               \
+    X(sum_rows_backward, 2)                                                                        \
+    X(gather_rows_backward, 0)                                                                     \
+    X(scatter_rows_backward, 0)                                                                    \
+    X(rope_backward, 0)                                                                            \
+    X(attention_backward, 0)                                                                       \
+    X(fuse_mix_backward, 10)                                                                       \
+    X(uniforms, 1)                                                                                 \
+    X(dropout, 2)                                                                                  \
+    X(cross_entropy, 0)                                                                            \
+    X(squared_norm, 0)                                                                             \
+    X(scale, 0)                                                                                    \
+    X(adamw, 0)
 
 typedef enum op_kind {
 #define X(name, tables) OP_##name,
@@ -51,6 +70,8 @@ typedef enum op_kind {
 #undef X
         OP_COUNT
 } op_kind;
+
+#define OP_TRAINING_FIRST OP_linear_backward_x /* from here on, ops of backward.h */
 
 /* y[n, :] = scale * table[ids[n], :] */
 typedef struct embed_args {
@@ -231,7 +252,9 @@ typedef struct fuse_strides {
  * with, for this p, n, g, d,
  *     s    = 1 / (1 + exp(-w / temperature)), or 1 where the table w or w[p] is NULL
  *     a    = 1 - s with scale_receiver, else 1
- *     open = 1 where gate > 0, else 0; or 1 where the table gate or gate[p] is NULL
+ *     open = 1 where gate > 0, else 0; or 1 where the table gate or gate[p] is NULL. In training,
+ *            where the table uniforms and uniforms[p] are there: with u the one of this place and
+ *            G = -log(-log(u + 1e-20) + 1e-20), 1 / (1 + exp(-(gate + G) / gate_temperature))
  * A term is 0 where its table or pointer (receiver, x) is NULL. y[p] may be receiver[p]. */
 typedef struct fuse_mix_args {
     float *const *y;
@@ -239,11 +262,12 @@ typedef struct fuse_mix_args {
     const float *const *x;
     const void *const *w;    /* logits of w_type */
     const void *const *gate; /* logits of gate_type */
+    const float *const *uniforms;
     int32_t groups;
     dtype w_type, gate_type;
     int64_t rows, kv_heads, head_dim, y_stride, receiver_stride, x_stride;
-    fuse_strides w_strides, gate_strides;
-    float temperature;
+    fuse_strides w_strides, gate_strides, uniform_strides;
+    float temperature, gate_temperature;
     bool scale_receiver;
 } fuse_mix_args;
 
@@ -300,6 +324,8 @@ typedef struct step_advance_args {
     const int32_t *next;        /* [B] */
     int64_t sequences;
 } step_advance_args;
+
+#include "backend/backward.h"
 
 typedef struct op_info {
     const char *name;

@@ -41,10 +41,11 @@ typedef struct op_buffer {
     bool written; /* by the op; else it is imported */
     bool scratch; /* written, but not a result */
     bool is_float;
+    bool is_double;
 } op_buffer;
 
 #define OP_CASE_BUFFERS 256
-#define OP_CASE_FIELDS  8
+#define OP_CASE_FIELDS  16
 
 /* An op's arguments with all they point to, in host memory. */
 typedef struct op_case {

@@ -1,4 +1,5 @@
-/* reference.c - every op in plain C, as backend.h writes it down. No speed, no tricks. */
+/* reference.c - the ops of a forward pass in plain C, as backend.h writes it down. No speed, no
+ * tricks. */
 #include "backend/reference.h"
 
 #include <math.h>
@@ -13,14 +14,14 @@ static double round_bf16(double x) {
     return f32_from_bf16(bf16_from_f32((float)x));
 }
 
-static void reference_embed(const embed_args *a) {
+void reference_embed(const embed_args *a) {
     for (int64_t n = 0; n < a->rows; n++)
         for (int64_t i = 0; i < a->features; i++)
             a->y[n * a->features + i] =
                 (float)weight(a->table_type, a->table, a->ids[n] * a->features + i) * a->scale;
 }
 
-static void reference_rmsnorm(const rmsnorm_args *a) {
+void reference_rmsnorm(const rmsnorm_args *a) {
     for (int64_t p = 0; p < a->groups; p++)
         for (int64_t n = 0; n < a->rows; n++) {
             const float *x = a->x[p] + n * a->x_stride;
@@ -33,7 +34,7 @@ static void reference_rmsnorm(const rmsnorm_args *a) {
         }
 }
 
-static void reference_linear(const linear_args *a) {
+void reference_linear(const linear_args *a) {
     bool round = a->math == LINEAR_BF16;
     for (int64_t p = 0; p < a->groups; p++)
         for (int64_t n = 0; n < a->rows; n++)
@@ -51,7 +52,7 @@ static void reference_linear(const linear_args *a) {
             }
 }
 
-static void reference_layernorm(const layernorm_args *a) {
+void reference_layernorm(const layernorm_args *a) {
     for (int64_t p = 0; p < a->groups; p++)
         for (int64_t n = 0; n < a->rows; n++) {
             const float *x = a->x[p] + n * a->x_stride;
@@ -68,7 +69,7 @@ static void reference_layernorm(const layernorm_args *a) {
         }
 }
 
-static void reference_add(const add_args *op) {
+void reference_add(const add_args *op) {
     for (int64_t p = 0; p < op->groups; p++)
         for (int64_t n = 0; n < op->rows; n++)
             for (int64_t i = 0; i < op->features; i++)
@@ -76,7 +77,7 @@ static void reference_add(const add_args *op) {
                     op->a[p][n * op->a_stride + i] + op->b[p][n * op->b_stride + i];
 }
 
-static void reference_add_difference(const add_difference_args *op) {
+void reference_add_difference(const add_difference_args *op) {
     for (int64_t p = 0; p < op->groups; p++)
         for (int64_t n = 0; n < op->rows; n++)
             for (int64_t i = 0; i < op->features; i++)
@@ -94,7 +95,7 @@ static double reference_activation(activation kind, double x) {
     }
 }
 
-static void reference_activate(const activate_args *a) {
+void reference_activate(const activate_args *a) {
     for (int64_t p = 0; p < a->groups; p++)
         for (int64_t n = 0; n < a->rows; n++)
             for (int64_t i = 0; i < a->features; i++) {
@@ -104,7 +105,7 @@ static void reference_activate(const activate_args *a) {
             }
 }
 
-static void reference_sum_rows(const sum_rows_args *a) {
+void reference_sum_rows(const sum_rows_args *a) {
     for (int64_t p = 0; p < a->groups; p++)
         for (int64_t i = 0; i < a->features; i++) {
             double sum = 0;
@@ -114,7 +115,7 @@ static void reference_sum_rows(const sum_rows_args *a) {
         }
 }
 
-static void reference_rope_table(const rope_table_args *a) {
+void reference_rope_table(const rope_table_args *a) {
     for (int64_t n = 0; n < a->rows; n++)
         for (int64_t i = 0; i < a->half; i++) {
             float angle = (float)a->positions[n] * a->inverse_frequency[i];
@@ -123,7 +124,7 @@ static void reference_rope_table(const rope_table_args *a) {
         }
 }
 
-static void reference_rope(const rope_args *a) {
+void reference_rope(const rope_args *a) {
     int64_t half = a->head_dim / 2;
     for (int64_t n = 0; n < a->rows; n++)
         for (int64_t h = 0; h < a->heads; h++)
@@ -137,19 +138,19 @@ static void reference_rope(const rope_args *a) {
             }
 }
 
-static void reference_scatter_rows(const scatter_rows_args *a) {
+void reference_scatter_rows(const scatter_rows_args *a) {
     for (int64_t n = 0; n < a->rows; n++)
         for (int64_t i = 0; i < a->features; i++)
             a->y[a->index[n] * a->y_stride + i] = a->x[n * a->x_stride + i];
 }
 
-static void reference_gather_rows(const gather_rows_args *a) {
+void reference_gather_rows(const gather_rows_args *a) {
     for (int64_t n = 0; n < a->rows; n++)
         for (int64_t i = 0; i < a->features; i++)
             a->y[n * a->y_stride + i] = a->x[a->index[n] * a->x_stride + i];
 }
 
-static void reference_copy_rows(const copy_rows_args *a) {
+void reference_copy_rows(const copy_rows_args *a) {
     for (int64_t p = 0; p < a->groups; p++)
         for (int64_t n = 0; n < a->rows; n++)
             for (int64_t i = 0; i < a->features; i++)
@@ -188,7 +189,7 @@ static void attend(const attention_args *a, int64_t b, int64_t n, int64_t h) {
         y[d] = total > 0 ? (float)(values[d] / total) : 0;
 }
 
-static void reference_attention(const attention_args *a) {
+void reference_attention(const attention_args *a) {
     for (int64_t b = 0; b < a->sequences; b++)
         for (int64_t n = a->q_start[b]; n < a->q_start[b + 1]; n++)
             for (int64_t h = 0; h < a->heads; h++)
@@ -205,8 +206,15 @@ static float mixed(const fuse_mix_args *a, int64_t p, int64_t n, int64_t g, int6
     double s = 1, open = 1, sum = 0;
     if (a->w && a->w[p])
         s = 1 / (1 + exp(-logit(a->w_type, a->w[p], &a->w_strides, n, g, d) / a->temperature));
-    if (a->gate && a->gate[p])
-        open = logit(a->gate_type, a->gate[p], &a->gate_strides, n, g, d) > 0;
+    if (a->gate && a->gate[p]) {
+        double gate = logit(a->gate_type, a->gate[p], &a->gate_strides, n, g, d);
+        open = gate > 0;
+        if (a->uniforms && a->uniforms[p]) {
+            double u = logit(DTYPE_F32, a->uniforms[p], &a->uniform_strides, n, g, d);
+            gate -= log(-log(u + 1e-20) + 1e-20);
+            open = 1 / (1 + exp(-gate / a->gate_temperature));
+        }
+    }
     if (a->receiver && a->receiver[p])
         sum += (a->scale_receiver ? 1 - s : 1) * a->receiver[p][n * a->receiver_stride + at];
     if (a->x && a->x[p])
@@ -214,7 +222,7 @@ static float mixed(const fuse_mix_args *a, int64_t p, int64_t n, int64_t g, int6
     return (float)sum;
 }
 
-static void reference_fuse_mix(const fuse_mix_args *a) {
+void reference_fuse_mix(const fuse_mix_args *a) {
     for (int64_t p = 0; p < a->groups; p++)
         for (int64_t n = 0; n < a->rows; n++)
             for (int64_t g = 0; g < a->kv_heads; g++)
@@ -222,7 +230,7 @@ static void reference_fuse_mix(const fuse_mix_args *a) {
                     a->y[p][n * a->y_stride + g * a->head_dim + d] = mixed(a, p, n, g, d);
 }
 
-static void reference_argmax(const argmax_args *a) {
+void reference_argmax(const argmax_args *a) {
     for (int64_t n = 0; n < a->rows; n++) {
         float best = -INFINITY;
         bool found = false;
@@ -295,7 +303,7 @@ static int32_t reference_draw(const sample_args *a, int64_t n, double *p, bool *
     return (int32_t)order[stay - 1];
 }
 
-static void reference_sample(const sample_args *a) {
+void reference_sample(const sample_args *a) {
     double *p = malloc((size_t)a->features * sizeof *p);
     bool *kept = malloc((size_t)a->features * sizeof *kept);
     int64_t *order = malloc((size_t)a->features * sizeof *order);
@@ -323,17 +331,17 @@ static void reference_sample(const sample_args *a) {
     free(order);
 }
 
-static void reference_count_ids(const count_ids_args *a) {
+void reference_count_ids(const count_ids_args *a) {
     for (int64_t n = 0; n < a->rows; n++)
         a->counts[n * a->stride + a->ids[n]] += 1;
 }
 
-static void reference_zero(const zero_args *a) {
+void reference_zero(const zero_args *a) {
     for (int64_t i = 0; i < a->bytes; i++)
         ((char *)a->y)[i] = 0;
 }
 
-static void reference_step_advance(const step_advance_args *a) {
+void reference_step_advance(const step_advance_args *a) {
     for (int64_t b = 0; b < a->sequences; b++) {
         a->ids[b] = a->next[b];
         a->positions[b] += 1;

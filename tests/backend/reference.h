@@ -7,4 +7,9 @@
 
 void reference_run(op_kind kind, const void *args);
 
+/* One by one: reference.c has the forward ops, reference_backward.c those of training. */
+#define X(name, tables) void reference_##name(const name##_args *a);
+OP_LIST(X)
+#undef X
+
 #endif

@@ -20,6 +20,14 @@ static void compare_floats(const op_row *row, const char *name, const float *got
     }
 }
 
+/* Sums in f64, whose order differs. */
+static void compare_doubles(const char *name, const double *got, const double *expected,
+                            size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!(fabs(got[i] - expected[i]) <= 1e-12 * fmax(1, fabs(expected[i]))))
+            fail_msg("%s: number %zu is %.17g, expected %.17g", name, i, got[i], expected[i]);
+}
+
 /* Runs a case on a backend; everything that was handed over is overwritten right after. */
 static void run_case(backend *b, const op_case *c, char **results) {
     op_bound bound;
@@ -60,6 +68,9 @@ static void check_op(backend *b, const char *name, const op_row *row, uint64_t s
         if (buffer->is_float && buffer->written)
             compare_floats(row, name, (float *)results[i], (float *)buffer->host,
                            buffer->bytes / sizeof(float));
+        else if (buffer->is_double)
+            compare_doubles(name, (double *)results[i], (double *)buffer->host,
+                            buffer->bytes / sizeof(double));
         else if (memcmp(results[i], buffer->host, buffer->bytes) != 0)
             fail_msg("%s on %s: buffer %d differs (seed %llu)", op_infos[row->kind].name, name, i,
                      (unsigned long long)seed);

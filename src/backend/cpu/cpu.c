@@ -84,7 +84,12 @@ static void cpu_run(backend *b, op_kind kind, const void *args) {
     case OP_sample: cpu_run_sample(cpu_of(b), args); break;
     case OP_count_ids: cpu_run_count_ids(cpu_of(b), args); break;
     case OP_zero: cpu_run_zero(cpu_of(b), args); break;
-    default: cpu_run_rows(cpu_of(b), kind, args); break;
+    default:
+        if (kind >= OP_TRAINING_FIRST)
+            cpu_run_training(cpu_of(b), kind, args);
+        else
+            cpu_run_rows(cpu_of(b), kind, args);
+        break;
     }
 }
 

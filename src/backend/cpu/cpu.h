@@ -5,11 +5,13 @@
  *   isa.c              which kernels this machine can run
  *   run_*.c            runners: cut an op into parts for the threads, by sizes alone
  *   kernels_<isa>.c    kernel_*.h compiled for one instruction set each, with vector.h
+ *   training.h         the same things for the ops of training
  */
 #ifndef C2C_BACKEND_CPU_H
 #define C2C_BACKEND_CPU_H
 
 #include "backend/backend.h"
+#include "backend/cpu/training.h"
 
 /* ---- Kernels ------------------------------------------------------------------------------ */
 
@@ -42,6 +44,7 @@ typedef struct cpu_kernels {
     /* scratch: linear_rows * in floats when the math is LINEAR_BF16 */
     void (*linear)(const linear_args *a, const linear_part *part, float *scratch);
     void (*attention)(const attention_args *a, const attention_part *part);
+    training_kernels training;
 } cpu_kernels;
 
 extern const cpu_kernels cpu_kernels_portable;

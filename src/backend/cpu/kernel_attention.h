@@ -5,6 +5,9 @@
  * ranges, with a running maximum m, a running sum l, and the weighted values in y itself: memory
  * does not grow with the context. A block in which a query sees nothing leaves it untouched, so a
  * query's bits do not depend on which other queries or later keys are in the call. */
+#ifndef C2C_BACKEND_CPU_KERNEL_ATTENTION_H
+#define C2C_BACKEND_CPU_KERNEL_ATTENTION_H
+
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/kernel_linear.h"
 #include "backend/cpu/vector.h"
@@ -22,6 +25,7 @@
 typedef struct key_run {
     int64_t row, position;
     int64_t first, count; /* place in the block */
+    int32_t range;        /* of which it is a part */
 } key_run;
 
 typedef struct key_block {
@@ -46,7 +50,8 @@ static void next_block(const attention_args *a, key_cursor *cursor, key_block *b
             block->runs[block->runs_count++] = (key_run){.row = range->row + cursor->used,
                                                          .position = range->position + cursor->used,
                                                          .first = block->keys,
-                                                         .count = count};
+                                                         .count = count,
+                                                         .range = cursor->range};
             block->keys += count;
             cursor->used += count;
         }
@@ -267,3 +272,5 @@ static void kernel_attention(const attention_args *a, const attention_part *part
         if (t.sum[i] != 0)
             scale_row(t.y[i], 1.0f / t.sum[i], a->head_dim);
 }
+
+#endif

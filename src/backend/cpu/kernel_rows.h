@@ -1,6 +1,10 @@
 /* kernel_rows.h - the ops that treat each row by itself, compiled once per instruction set. Each
  * kernel does rows begin .. end-1 of one group. */
+#ifndef C2C_BACKEND_CPU_KERNEL_ROWS_H
+#define C2C_BACKEND_CPU_KERNEL_ROWS_H
+
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/kernel_fuse.h"
 #include "backend/cpu/vector.h"
 
 #include <math.h>
@@ -216,62 +220,6 @@ static void kernel_copy_rows(const void *args, int64_t group, int64_t begin, int
                (size_t)a->features * sizeof(float));
 }
 
-/* Logits d .. d+left-1 of row n and head g; those of one number for all d, in every lane. */
-KERNEL_INLINE vec load_logits(dtype type, const char *logits, const fuse_strides *strides,
-                              int64_t n, int64_t g, int64_t d, int64_t left) {
-    int64_t at = n * strides->row + g * strides->head;
-    if (strides->element)
-        return vec_load_weight(type, logits, at + d, left);
-    return vec_set(vec_load_weight(type, logits, at, 1)[0]);
-}
-
-/* What is multiplied with x, and with the receiver. */
-typedef struct mix_factors {
-    vec x, receiver;
-} mix_factors;
-
-KERNEL_INLINE mix_factors load_factors(const fuse_mix_args *a, int64_t group, int64_t n, int64_t g,
-                                       int64_t d) {
-    const char *w = a->w ? a->w[group] : NULL, *gate = a->gate ? a->gate[group] : NULL;
-    int64_t left = a->head_dim - d;
-    mix_factors f = {vec_set(1.0f), vec_set(1.0f)};
-    if (w)
-        f.x = vec_sigmoid(load_logits(a->w_type, w, &a->w_strides, n, g, d, left) / a->temperature);
-    if (a->scale_receiver)
-        f.receiver = 1.0f - f.x;
-    if (gate) {
-        vec_ints open = load_logits(a->gate_type, gate, &a->gate_strides, n, g, d, left) > 0.0f;
-        f.x *= vec_select(open, vec_set(1.0f), vec_set(0.0f));
-    }
-    return f;
-}
-
-static void kernel_fuse_mix(const void *args, int64_t group, int64_t begin, int64_t end) {
-    const fuse_mix_args *a = args;
-    const float *receiver = a->receiver ? a->receiver[group] : NULL;
-    const float *projected = a->x ? a->x[group] : NULL;
-    bool by_element = a->w_strides.element || a->gate_strides.element;
-    for (int64_t n = begin; n < end; n++)
-        for (int64_t g = 0; g < a->kv_heads; g++) {
-            int64_t skip = g * a->head_dim;
-            const float *x = projected ? projected + n * a->x_stride + skip : NULL;
-            const float *r = receiver ? receiver + n * a->receiver_stride + skip : NULL;
-            float *y = a->y[group] + n * a->y_stride + skip;
-            mix_factors f = load_factors(a, group, n, g, 0);
-            for (int64_t i = 0; i < a->head_dim; i += LANES) {
-                int64_t left = a->head_dim - i;
-                if (by_element && i)
-                    f = load_factors(a, group, n, g, i);
-                vec v = {0};
-                if (x)
-                    v = f.x * vec_load_some(x + i, left);
-                if (r)
-                    v += f.receiver * vec_load_some(r + i, left);
-                vec_store_some(y + i, v, left);
-            }
-        }
-}
-
 static void kernel_argmax(const void *args, int64_t group, int64_t begin, int64_t end) {
     (void)group;
     const argmax_args *a = args;
@@ -306,3 +254,5 @@ static void kernel_argmax(const void *args, int64_t group, int64_t begin, int64_
         [OP_copy_rows] = kernel_copy_rows, [OP_fuse_mix] = kernel_fuse_mix,                        \
         [OP_argmax] = kernel_argmax,                                                               \
     }
+
+#endif

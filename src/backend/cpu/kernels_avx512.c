@@ -4,6 +4,7 @@
 #include "backend/cpu/kernel_attention.h"
 #include "backend/cpu/kernel_linear.h"
 #include "backend/cpu/kernel_rows.h"
+#include "backend/cpu/kernel_training.h"
 
 const cpu_kernels cpu_kernels_avx512 = {
     .name = "avx512",
@@ -11,5 +12,6 @@ const cpu_kernels cpu_kernels_avx512 = {
     .rows = ROW_KERNELS,
     .linear = kernel_linear,
     .attention = kernel_attention,
+    .training = TRAINING_KERNELS,
 };
 #endif

@@ -3,6 +3,7 @@
 #include "backend/cpu/kernel_attention.h"
 #include "backend/cpu/kernel_linear.h"
 #include "backend/cpu/kernel_rows.h"
+#include "backend/cpu/kernel_training.h"
 
 const cpu_kernels cpu_kernels_portable = {
     .name = "portable",
@@ -10,4 +11,5 @@ const cpu_kernels cpu_kernels_portable = {
     .rows = ROW_KERNELS,
     .linear = kernel_linear,
     .attention = kernel_attention,
+    .training = TRAINING_KERNELS,
 };

@@ -257,6 +257,21 @@ KERNEL_INLINE vec vec_exp(vec x) {
     return p * a * b;
 }
 
+/* log(x) of a positive normal number, about 1 ulp: x = 2^e m with m between sqrt(1/2) and sqrt(2),
+ * and log m = 2 artanh(s) with s = (m - 1) / (m + 1), whose series is cut after s^9. */
+KERNEL_INLINE vec vec_log(vec x) {
+    vec_ints e = ((vec_ints)x - 0x3f3504f3) >> 23;
+    vec f = (vec)((vec_ints)x - (e << 23)) - 1.0f, n = __builtin_convertvector(e, vec);
+    vec s = f / (f + 2.0f), z = s * s;
+    vec p = vec_set(2.0f / 9);
+    p = vec_fma(p, z, vec_set(2.0f / 7));
+    p = vec_fma(p, z, vec_set(2.0f / 5));
+    p = vec_fma(p, z, vec_set(2.0f / 3));
+    /* 2 s = f - s f: f is exact, so the large part has no rounding */
+    vec small = vec_fma(n, vec_set(-0x1.bd0106p-13f), vec_fma(p * z, s, -s * f));
+    return vec_fma(n, vec_set(0x1.63p-1f), small + f);
+}
+
 /* The polynomial c[0] + c[1] x + ... of `count` terms. */
 KERNEL_INLINE vec vec_polynomial(const float *c, int count, vec x) {
     vec sum = vec_set(c[count - 1]);

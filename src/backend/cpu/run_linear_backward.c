@@ -1,0 +1,88 @@
+/* run_linear_backward.c - cuts the gradients of a grouped linear into blocks for the threads. A
+ * block of a gradient that several groups share is one part, which adds group after group. */
+#include "backend/cpu/cpu.h"
+
+/* A packed panel is read by the rows of a block, which should pay for its packing. Blocks have
+ * about this many rows, and full tiles, whatever the kernel's tile. */
+#define BLOCK_ROWS    252
+#define BLOCK_UNIT    12
+#define BLOCK_COLUMNS 128
+
+/* Multiplications below which waking the threads costs more than they bring. */
+#define INLINE_WORK ((double)(1 << 18))
+
+/* A product of each group, rows x columns, cut into blocks. */
+typedef struct block_job {
+    const training_kernels *kernels;
+    const linear_backward_x_args *x; /* one of the two; the other is NULL */
+    const linear_backward_w_args *w;
+    float *const *results;
+    int64_t groups, rows, columns;
+    int64_t row_block, row_blocks, column_blocks;
+} block_job;
+
+static void run_part(void *context, int64_t index, int worker) {
+    (void)worker;
+    const block_job *job = context;
+    int64_t rest = index / job->row_blocks;
+    int64_t row = index % job->row_blocks * job->row_block,
+            column = rest % job->column_blocks * BLOCK_COLUMNS;
+    linear_part part = {.group = rest / job->column_blocks,
+                        .row_begin = row,
+                        .row_end = min_i64(row + job->row_block, job->rows),
+                        .out_begin = column,
+                        .out_end = min_i64(column + BLOCK_COLUMNS, job->columns)};
+    if (!job->results[part.group] || shared_with_earlier(job->results, part.group))
+        return;
+    for (; part.group < job->groups;
+         part.group = shared_next(job->results, job->groups, part.group)) {
+        if (job->x)
+            job->kernels->linear_backward_x(job->x, &part);
+        else
+            job->kernels->linear_backward_w(job->w, &part);
+    }
+}
+
+static void run_all(void *context, int64_t index, int worker) {
+    (void)index;
+    const block_job *job = context;
+    int64_t parts = job->groups * job->column_blocks * job->row_blocks;
+    for (int64_t i = 0; i < parts; i++)
+        run_part(context, i, worker);
+}
+
+/* `depth`: the numbers that are added up for each result. */
+static void run_blocks(cpu_backend *cpu, block_job *job, int64_t depth) {
+    if (!job->results || job->groups <= 0 || job->rows <= 0 || job->columns <= 0)
+        return;
+    int64_t blocks = (job->rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    int64_t units = (job->rows + BLOCK_UNIT - 1) / BLOCK_UNIT;
+    job->kernels = &cpu->kernels->training;
+    job->row_block = (units + blocks - 1) / blocks * BLOCK_UNIT;
+    job->row_blocks = (job->rows + job->row_block - 1) / job->row_block;
+    job->column_blocks = (job->columns + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
+    double work = (double)job->groups * (double)job->rows * (double)job->columns * (double)depth;
+    if (work < INLINE_WORK)
+        thread_pool_run(cpu->pool, 1, run_all, job);
+    else
+        thread_pool_run(cpu->pool, job->groups * job->column_blocks * job->row_blocks, run_part,
+                        job);
+}
+
+void cpu_run_linear_backward_x(cpu_backend *cpu, const linear_backward_x_args *args) {
+    block_job job = {.x = args,
+                     .results = args->dx,
+                     .groups = args->groups,
+                     .rows = args->rows,
+                     .columns = args->in};
+    run_blocks(cpu, &job, args->out);
+}
+
+void cpu_run_linear_backward_w(cpu_backend *cpu, const linear_backward_w_args *args) {
+    block_job job = {.w = args,
+                     .results = args->dw,
+                     .groups = args->groups,
+                     .rows = args->out,
+                     .columns = args->in};
+    run_blocks(cpu, &job, args->rows);
+}
