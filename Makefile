@@ -17,7 +17,7 @@ B       := build$(if $(VARIANT),/$(VARIANT))
 OBJ     := $(B)/obj
 
 # ---- Packages and flags -------------------------------------------------------------------------
-LIBS     := libpcre2-8 libutf8proc yajl libmd
+LIBS     := libpcre2-8 libutf8proc yajl yaml-0.1 libmd
 APP_LIBS := libedit# for the program alone
 ifneq ($(filter-out help clean lint demo test fuzz uninstall,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(shell pkg-config --exists $(LIBS) $(APP_LIBS) && echo yes),yes)

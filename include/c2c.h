@@ -183,9 +183,9 @@ typedef enum c2c_weight_type {
     C2C_WEIGHT_BF16
 } c2c_weight_type;
 
-/* What a fuser is made from: a training recipe (JSON), of which only "model" is read, its
+/* What a fuser is made from: a training recipe, of which only "model" is read, its
  * "projector" {"type", "params"} and its "mapping" (last_aligned or k_nearest); docs/FORMATS.md.
- * Either a file or the text itself. */
+ * Either a file (JSON or YAML) or the text itself (JSON). */
 typedef struct c2c_recipe {
     const char *path;
     const char *text;

@@ -102,7 +102,8 @@ const verb inspect_verb = {
     .usage = "PATH [--receiver DIR --sharer DIR] [--models DIR] [--json]",
     .summary = "say what a model folder, a fuser folder or a file is",
     .notes = "PATH is a model folder, a fuser folder, a .safetensors or .pt file, or one of the\n"
-             "JSON files that stand in such folders; or a name, such as Qwen/Qwen3-0.6B. Model\n"
-             "folders are checked as run would. With --receiver and --sharer PATH is a recipe:\n"
-             "the untrained fuser that it makes for these models is shown, and nothing written.",
+             "JSON files that stand in such folders; a recipe (JSON or YAML); or a name, such as\n"
+             "Qwen/Qwen3-0.6B. Model folders are checked as run would. With --receiver and\n"
+             "--sharer PATH is a recipe: the untrained fuser that it makes for these models is\n"
+             "shown, and nothing written.",
     .run = inspect_run};

@@ -80,8 +80,8 @@ c2c_status inspect_file(report *r, const char *path, c2c_error *error) {
         return status;
     char first = first_character(&map);
     bool tensors = looks_like_tensors(&map, path);
-    bool json =
-        ends_with(path, ".json") || (!ends_with(path, ".jsonl") && (first == '{' || first == '['));
+    bool json = ends_with(path, ".json") || ends_with(path, ".yaml") || ends_with(path, ".yml") ||
+                (!ends_with(path, ".jsonl") && (first == '{' || first == '['));
     size_t size = map.size;
     file_map_close(&map);
     /* A short JSON text may have a '{' as its ninth byte: its first character decides. */
@@ -91,6 +91,6 @@ c2c_status inspect_file(report *r, const char *path, c2c_error *error) {
         return inspect_tensors(r, path, error);
     return error_set(error, C2C_STATUS_UNSUPPORTED,
                      "%s: expected a model folder, a fuser folder, a .safetensors or .pt file, or "
-                     "a JSON file of such a folder; found another file of %zu bytes",
+                     "a JSON file of such a folder, or a recipe; found another file of %zu bytes",
                      path, size);
 }

@@ -261,7 +261,7 @@ static const json_kind kinds[] = {
 
 c2c_status inspect_json(report *r, const char *path, c2c_error *error) {
     json_document *document = NULL;
-    c2c_status status = json_open(&document, path, error);
+    c2c_status status = document_open(&document, path, error);
     if (status)
         return status;
     const json_value *root = json_root(document);

@@ -85,7 +85,7 @@ done:
 c2c_status inspect_recipe(report *r, const char *path, const char *receiver, const char *sharer,
                           c2c_error *error) {
     json_document *document = NULL;
-    c2c_status status = json_open(&document, path, error);
+    c2c_status status = document_open(&document, path, error);
     if (!status)
         status = report_fuser(r, document, receiver, sharer, error);
     json_close(document);

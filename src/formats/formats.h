@@ -1,5 +1,6 @@
-/* formats.h - files as checked data: JSON documents, and tensor files (safetensors, .pt) as named
- * views of mapped bytes. Nothing here knows what a model or a projector is. */
+/* formats.h - files as checked data: JSON and YAML documents, files of rows (JSON, JSONL, CSV), and
+ * tensor files (safetensors, .pt) as named views of mapped bytes. Nothing here knows what a model,
+ * a projector or a question is. */
 #ifndef C2C_FORMATS_H
 #define C2C_FORMATS_H
 
@@ -83,6 +84,66 @@ void json_write_string(buffer *out, const char *text, size_t length);
 /* Appends a value as Python's json.dump does with indent=2, its first line without indentation;
  * `level` is how deep it stands. Parsed again it is the same value. */
 void json_write_value(buffer *out, const json_value *value, int level);
+
+/* ---- YAML (yaml.c, yaml_write.c, document.c) ---------------------------------------------------
+ */
+
+#define YAML_MAX_BYTES  (1 << 20) /* of a text: YAML is for recipes, not for data */
+#define YAML_MAX_VALUES (1 << 16) /* with every alias written out */
+
+/* YAML 1.1 as a document like any other, its plain scalars read as PyYAML's safe_load reads them
+ * (yes and on are true, 0x1f and 1_000 are integers), but for two: 1e-4, which PyYAML leaves a
+ * text, is the number that its writer meant, and dates stay text. Merge keys are merged; of equal
+ * keys the last one counts. A key that is a plain scalar is its text. Refused: several documents,
+ * tags beyond those of JSON's types, .inf and .nan, an alias inside what it stands for, and aliases
+ * that grow beyond YAML_MAX_VALUES. Messages as of json_parse. */
+c2c_status yaml_parse(json_document **document, const char *text, size_t length, const char *name,
+                      c2c_error *error);
+/* A recipe or the like: YAML where `path` ends in .yaml or .yml, JSON where it ends in .json, and
+ * else JSON if it starts with a bracket. */
+c2c_status document_open(json_document **document, const char *path, c2c_error *error);
+
+/* ---- Rows (rows.c, rows_csv.c) ----------------------------------------------------------------
+ */
+
+/* A file of rows, read one by one from mapped bytes: a JSON array of objects, JSON lines (an object
+ * in each line; empty lines are skipped), or CSV. */
+typedef struct row_reader row_reader;
+
+typedef enum rows_format {
+    ROWS_BY_NAME = 0, /* .csv and .tsv are CSV, all else is JSON */
+    ROWS_JSON,        /* an array where the file starts with one, else lines */
+    ROWS_CSV          /* RFC 4180: quoted fields may hold separators, quotes and new lines */
+} rows_format;
+
+#define ROWS_MAX_COLUMNS 1024
+
+/* NULL or zeros: by name; a CSV file's first record names its columns. */
+typedef struct rows_options {
+    rows_format format;
+    const char *const *columns; /* a CSV file without a header: its columns; borrowed */
+    size_t column_count;
+    char separator; /* of CSV; 0: of , ; and tab the one that the first record has most of */
+} rows_options;
+
+c2c_status rows_open(row_reader **reader, const char *path, const rows_options *options,
+                     c2c_error *error);
+/* The next row, an object (of CSV all texts), valid until the next call; NULL at the end. A row
+ * that is none (not JSON, not an object, not UTF-8, fields too few or too many) is
+ * C2C_STATUS_BAD_FILE, "PATH: line L, ...": whoever can do without it calls again for the row
+ * behind it, unless the file is torn. */
+c2c_status rows_next(row_reader *reader, const json_value **row, c2c_error *error);
+/* After a failure: where the next row would start is not known (brackets or quotes do not match),
+ * and nothing more can be read. */
+bool rows_torn(const row_reader *reader);
+/* The line of the file in which the last row, good or bad, began; the first line is 1. */
+int64_t rows_line(const row_reader *reader);
+const char *rows_path(const row_reader *reader);
+void rows_close(row_reader *reader);
+
+/* As rows_open, from memory that the caller keeps until the close: for tests and fuzzing. */
+c2c_status rows_open_bytes(row_reader **reader, const void *data, size_t size, const char *name,
+                           const rows_options *options, c2c_error *error);
 
 /* ---- UTF-8 (utf8.c) ----------------------------------------------------------------------- */
 

@@ -4,7 +4,7 @@
  * Children wait on one stack until their parent ends, then move as one block into the arena, so a
  * container's items lie side by side. All strings share one block no larger than the text, and
  * values are counted: a text of nothing but "0," would else take fifty times its size. */
-#include "formats/formats.h"
+#include "formats/json_part.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -25,6 +25,7 @@ typedef struct builder {
     json_document *document;
     const char *text;
     size_t length;
+    text_place place; /* of `text` in its file */
     size_t strings_used;
     json_member *stack; /* finished values whose container still grows; keys only in objects */
     size_t stack_used, stack_capacity;
@@ -41,19 +42,24 @@ typedef struct builder {
 
 /* ---- Errors ------------------------------------------------------------------------------- */
 
-/* "NAME: line L, column C: WHAT"; columns count characters. */
-static c2c_status fail_at(const builder *b, size_t offset, const char *what) {
-    size_t line = 1, column = 1;
-    for (size_t i = 0; i < offset && i < b->length; i++) {
-        if (b->text[i] == '\n') {
+c2c_status text_fail_at(const text_place *place, const char *at, const char *name, const char *what,
+                        c2c_error *error) {
+    size_t line = place->line, column = 1;
+    for (const char *c = place->line_start; c < at; c++) {
+        if (*c == '\n') {
             line++;
             column = 1;
-        } else if ((b->text[i] & 0xc0) != 0x80) {
+        } else if ((*c & 0xc0) != 0x80) {
             column++;
         }
     }
-    return error_set(b->error, C2C_STATUS_BAD_FILE, "%s: line %zu, column %zu: %s",
-                     b->document->name, line, column, what);
+    return error_set(error, C2C_STATUS_BAD_FILE, "%s: line %zu, column %zu: %s", name, line, column,
+                     what);
+}
+
+static c2c_status fail_at(const builder *b, size_t offset, const char *what) {
+    size_t inside = offset < b->length ? offset : b->length;
+    return text_fail_at(&b->place, b->text + inside, b->document->name, what, b->error);
 }
 
 /* Both return what a callback returns to stop the parser. */
@@ -319,11 +325,11 @@ static c2c_status run_parser(builder *b) {
     return C2C_STATUS_OK;
 }
 
-c2c_status json_parse(json_document **document, const char *text, size_t length, const char *name,
-                      c2c_error *error) {
+c2c_status json_parse_part(json_document **document, const char *text, size_t length,
+                           const text_place *place, const char *name, c2c_error *error) {
     *document = NULL;
     json_document *d = calloc(1, sizeof *d);
-    builder b = {.document = d, .text = length ? text : "", .length = length, .error = error};
+    builder b = {.document = d, .text = text, .length = length, .place = *place, .error = error};
     c2c_status status;
     if (!d || !(d->name = strdup(name)) || !(d->nodes = arena_new(4096))) {
         status = error_memory(error, sizeof *d, name);
@@ -349,6 +355,14 @@ done:
     else
         json_close(d);
     return status;
+}
+
+c2c_status json_parse(json_document **document, const char *text, size_t length, const char *name,
+                      c2c_error *error) {
+    if (!length)
+        text = "";
+    const text_place start = {.line_start = text, .line = 1};
+    return json_parse_part(document, text, length, &start, name, error);
 }
 
 c2c_status json_open(json_document **document, const char *path, c2c_error *error) {

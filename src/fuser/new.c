@@ -24,7 +24,7 @@ static c2c_status open_recipe(json_document **document, const c2c_recipe *recipe
                          "a recipe: expected either a path or a text, found %s",
                          recipe->path ? "both" : "neither");
     if (recipe->path)
-        return json_open(document, recipe->path, error);
+        return document_open(document, recipe->path, error);
     return json_parse(document, recipe->text, strlen(recipe->text), "recipe", error);
 }
 

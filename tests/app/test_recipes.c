@@ -37,6 +37,26 @@ static void test_shows_what_would_be_made(void **state) {
     program_result_free(&r);
 }
 
+static void test_recipes_in_yaml(void **state) {
+    (void)state;
+    static const char text[] = "model:\n  base_model: a/b  # the receiver\n  projector:\n"
+                               "    type: AblationProjector\n    params: {ablation_level: 3}\n";
+    char *folder = test_folder_make(), path[4096];
+    program_result r;
+    test_file_write(folder, "recipe.yaml", text, strlen(text));
+    snprintf(path, sizeof path, "%s/recipe.yaml", folder);
+    PROGRAM(&r, "inspect", path, "--receiver", MODELS "tiny-qwen3", "--sharer",
+            MODELS "tiny-qwen2");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "4 of AblationProjector"));
+    program_result_free(&r);
+    PROGRAM(&r, "inspect", path);
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "a/b"));
+    program_result_free(&r);
+    test_folder_remove(folder);
+}
+
 static void test_wrong_use(void **state) {
     (void)state;
     static const struct {
@@ -68,6 +88,7 @@ static void test_wrong_use(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shows_what_would_be_made),
+        cmocka_unit_test(test_recipes_in_yaml),
         cmocka_unit_test(test_wrong_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,7 +38,7 @@ static const char *row_text(size_t row, const char *key) {
     return text;
 }
 
-static int rows_open(void **state) {
+static int eval_rows_open(void **state) {
     (void)state;
     file_map map;
     assert_ok(file_map_open(&map, DEMO "/eval.jsonl", &test_error));
@@ -57,7 +57,7 @@ static int rows_open(void **state) {
     return 0;
 }
 
-static int rows_close(void **state) {
+static int eval_rows_close(void **state) {
     (void)state;
     for (size_t i = 0; i < eval.count; i++)
         json_close(eval.rows[i]);
@@ -326,5 +326,5 @@ int main(void) {
         cmocka_unit_test(test_threads_do_not_change_f32),
         cmocka_unit_test(test_threads_do_not_change_bf16),
     };
-    return cmocka_run_group_tests(tests, rows_open, rows_close);
+    return cmocka_run_group_tests(tests, eval_rows_open, eval_rows_close);
 }
