@@ -13,4 +13,21 @@
 c2c_status choice_extract(char *letter, const char *text, size_t length, int options,
                           c2c_error *error);
 
+/* ---- Mathematical answers (math_grade.c and the other math_*.c) ------------------------------ */
+
+/* Of a longer answer only the end is read. */
+#define MATH_MAX_RESPONSE (1 << 20)
+
+typedef struct math_verdict {
+    bool right;
+    const char *start; /* what was taken for the answer, in the response; NULL: nothing */
+    size_t length;
+} math_verdict;
+
+/* Grades a response by value against the truth, LaTeX or plain text both: the last \boxed{...},
+ * else the rest of the last "Answer:" line, else the last number. Numbers and expressions are
+ * compared at a few points, with a relative tolerance of 1e-9. */
+c2c_status math_grade(math_verdict *verdict, const char *response, size_t length, const char *truth,
+                      size_t truth_length, c2c_error *error);
+
 #endif

@@ -1,5 +1,5 @@
-/* case_evaluation.c - rows of benchmarks and what becomes of them: letters out of answer texts. A
- * file that no function here compares is not built. */
+/* case_evaluation.c - rows of benchmarks and what becomes of them: letters out of answer texts,
+ * verdicts on mathematical answers. A file that no function here compares is not built. */
 #include "golden.h"
 
 #include "eval/eval.h"
@@ -32,6 +32,61 @@ static void extraction_run(golden_case *c, const json_value *rows) {
     }
 }
 
+/* ---- Mathematical answers ---------------------------------------------------------------------
+ */
+
+/* Where ours says "right" and the original "wrong", one of these must be the reason. */
+static const char *deliberate_difference(const char *response, const char *extracted) {
+    /* It found no answer in a text that has one: without dollar signs it reads no LaTeX, names or
+     * the minus sign of Unicode. Or it found one but could not read it (frac43, 11sqrt2), and
+     * then only an equal parse counts, which there is none of. */
+    if (strcmp(extracted, "No extracted answer") == 0)
+        return "the original finds no answer";
+    if (strncmp(extracted, "['", 2) == 0)
+        return "the original cannot read the answer";
+    /* 1.2e3 is 1200; it reads 1.2. */
+    const char *e = strchr(response, 'e');
+    for (; e; e = strchr(e + 1, 'e'))
+        if (e > response && e[-1] >= '0' && e[-1] <= '9' && e[1] >= '0' && e[1] <= '9')
+            return "the original reads no powers of ten";
+    return NULL;
+}
+
+/* What was graded stands in the line that the original shows as the answer. */
+static void math_line_check(golden_case *c, unsigned i, const json_value *line,
+                            const math_verdict *verdict) {
+    if (!line || line->type != JSON_STRING)
+        return;
+    char *piece = memory_get(verdict->length + 1, 1);
+    if (verdict->start)
+        memcpy(piece, verdict->start, verdict->length);
+    if (!verdict->start || !strstr(line->string, piece))
+        case_fail(c, "row %u: expected the answer in \"%s\", found \"%s\"", i, line->string, piece);
+    free(piece);
+}
+
+static void math_run(golden_case *c, const json_value *rows) {
+    for (uint32_t i = 0; i < rows->count; i++) {
+        const json_value *row = &rows->items[i];
+        const json_value *truth = row_text(c, i, row, "truth", false);
+        const json_value *response = row_text(c, i, row, "response", false);
+        const json_value *extracted = row_text(c, i, row, "extracted", false);
+        const json_value *correct = json_get(row, "correct");
+        math_verdict verdict;
+        c2c_error error = {0};
+        if (!truth || !response || !extracted || !correct)
+            continue;
+        if (math_grade(&verdict, response->string, response->count, truth->string, truth->count,
+                       &error))
+            case_fail(c, "row %u: %s", (unsigned)i, error.message);
+        else if (correct->boolean != verdict.right &&
+                 (correct->boolean || !deliberate_difference(response->string, extracted->string)))
+            case_fail(c, "row %u: truth \"%s\", response \"%s\": expected %s", (unsigned)i,
+                      truth->string, response->string, correct->boolean ? "right" : "wrong");
+        math_line_check(c, i, json_get(row, "line_after_answer"), &verdict);
+    }
+}
+
 /* ---- Files ---------------------------------------------------------------------------------- */
 
 typedef struct evaluation_file {
@@ -39,7 +94,8 @@ typedef struct evaluation_file {
     void (*run)(golden_case *c, const json_value *rows);
 } evaluation_file;
 
-static const evaluation_file files[] = {{"extraction.json", extraction_run}};
+static const evaluation_file files[] = {{"extraction.json", extraction_run},
+                                        {"math.json", math_run}};
 
 static void file_run(golden_case *c, const evaluation_file *file, const char *path) {
     json_document *document = NULL;
