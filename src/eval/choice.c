@@ -1,40 +1,17 @@
 /* choice.c - which letter an answer text names. The rules and their order are the original's, down
  * to its character classes (Python's regular expressions over characters, not bytes), so that the
  * same texts get the same marks; only questions with more than four options have rules of ours. */
-#include "eval/eval.h"
+#include "eval/characters.h"
 
-#include <stdlib.h>
 #include <utf8proc.h>
 
 /* A text as characters, without white space at both ends. */
-typedef struct characters {
+typedef struct answer_text {
     const uint32_t *at;
     size_t count;
     int letters; /* of which the answer is one: A, B, ... */
     bool any_case;
-} characters;
-
-/* What Python calls white space. */
-static bool is_space(uint32_t c) {
-    return (c >= 0x9 && c <= 0xd) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 ||
-           c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
-           c == 0x202f || c == 0x205f || c == 0x3000;
-}
-
-/* What Python calls a word character: letters, numbers of every kind, and the underscore. */
-static bool is_word(uint32_t c) {
-    switch (utf8proc_category((utf8proc_int32_t)c)) {
-    case UTF8PROC_CATEGORY_LU:
-    case UTF8PROC_CATEGORY_LL:
-    case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO:
-    case UTF8PROC_CATEGORY_ND:
-    case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_NO: return true;
-    default: return c == '_';
-    }
-}
+} answer_text;
 
 static uint32_t lower(uint32_t c) {
     return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
@@ -45,23 +22,23 @@ static uint32_t fold(uint32_t c) {
     return c == 0x17f ? 's' : c == 0x212a ? 'k' : c == 0x130 || c == 0x131 ? 'i' : lower(c);
 }
 
-static bool ends_before(const characters *t, size_t i) { /* no word goes on into character i */
-    return i == 0 || !is_word(t->at[i - 1]);
+static bool ends_before(const answer_text *t, size_t i) { /* no word goes on into character i */
+    return i == 0 || !python_is_word(t->at[i - 1]);
 }
 
-static bool ends_after(const characters *t, size_t i) {
-    return i + 1 >= t->count || !is_word(t->at[i + 1]);
+static bool ends_after(const answer_text *t, size_t i) {
+    return i + 1 >= t->count || !python_is_word(t->at[i + 1]);
 }
 
-static size_t skip_space(const characters *t, size_t i) {
-    while (i < t->count && is_space(t->at[i]))
+static size_t skip_space(const answer_text *t, size_t i) {
+    while (i < t->count && python_is_space(t->at[i]))
         i++;
     return i;
 }
 
 /* "A dog", "I think", "I'd": a letter that is a word of its own sentence. Where letters count in
  * any case, the original does not look that far, and neither do we. */
-static bool is_article(const characters *t, size_t i) {
+static bool is_article(const answer_text *t, size_t i) {
     uint32_t c = t->at[i];
     if (t->any_case || (c != 'A' && c != 'I') || i + 1 >= t->count)
         return false;
@@ -74,13 +51,13 @@ static bool is_article(const characters *t, size_t i) {
 }
 
 /* The answer that an upper-case character stands for; 0: it is none. */
-static char upper_letter(const characters *t, size_t i) {
+static char upper_letter(const answer_text *t, size_t i) {
     uint32_t c = t->at[i];
     return c >= 'A' && c < 'A' + (uint32_t)t->letters && !is_article(t, i) ? (char)c : 0;
 }
 
 /* The same in any case, where that counts. */
-static char any_letter(const characters *t, size_t i) {
+static char any_letter(const answer_text *t, size_t i) {
     uint32_t c = t->at[i];
     if (t->any_case && c >= 'a' && c < 'a' + (uint32_t)t->letters)
         return (char)(c - 'a' + 'A');
@@ -95,7 +72,7 @@ static const char *const phrases[] = {
     "choice:",         "option:"};
 
 /* Where the first occurrence of a phrase ends; SIZE_MAX: there is none. */
-static size_t phrase_end(const characters *t, const char *phrase) {
+static size_t phrase_end(const answer_text *t, const char *phrase) {
     size_t length = strlen(phrase);
     for (size_t i = 0; i + length <= t->count; i++) {
         size_t k = 0;
@@ -107,7 +84,7 @@ static size_t phrase_end(const characters *t, const char *phrase) {
     return SIZE_MAX;
 }
 
-static char rule_phrase(const characters *t) {
+static char rule_phrase(const answer_text *t) {
     for (size_t p = 0; p < sizeof phrases / sizeof *phrases; p++) {
         size_t end = phrase_end(t, phrases[p]);
         if (end == SIZE_MAX)
@@ -134,7 +111,7 @@ static bool is_mark(uint32_t c) {
 }
 
 /* "B", "B.", "B )" at the end of the text. */
-static bool is_last_with_mark(const characters *t, size_t i) {
+static bool is_last_with_mark(const answer_text *t, size_t i) {
     size_t next = skip_space(t, i + 1);
     if (next < t->count && is_mark(t->at[next]))
         next = skip_space(t, next + 1);
@@ -142,36 +119,36 @@ static bool is_last_with_mark(const characters *t, size_t i) {
 }
 
 /* "B. ", "B ) " */
-static bool is_marked(const characters *t, size_t i) {
+static bool is_marked(const answer_text *t, size_t i) {
     size_t next = skip_space(t, i + 1);
     return ends_before(t, i) && next + 1 < t->count && is_mark(t->at[next]) &&
-           is_space(t->at[next + 1]);
+           python_is_space(t->at[next + 1]);
 }
 
-static bool is_last_after_space(const characters *t, size_t i) {
-    return (i == 0 || is_space(t->at[i - 1])) && skip_space(t, i + 1) == t->count;
+static bool is_last_after_space(const answer_text *t, size_t i) {
+    return (i == 0 || python_is_space(t->at[i - 1])) && skip_space(t, i + 1) == t->count;
 }
 
-static bool is_alone(const characters *t, size_t i) {
+static bool is_alone(const answer_text *t, size_t i) {
     return ends_before(t, i) && ends_after(t, i);
 }
 
-static bool is_anywhere(const characters *t, size_t i) {
+static bool is_anywhere(const answer_text *t, size_t i) {
     uint32_t c = t->at[i];
     return c >= 'A' && c <= 'Z';
 }
 
-typedef bool (*letter_place)(const characters *t, size_t i);
+typedef bool (*letter_place)(const answer_text *t, size_t i);
 
 /* The last letter in such a place. */
-static char last_letter(const characters *t, letter_place is_place) {
+static char last_letter(const answer_text *t, letter_place is_place) {
     for (size_t i = t->count; i-- > 0;)
         if (any_letter(t, i) && is_place(t, i))
             return any_letter(t, i);
     return 0;
 }
 
-static bool holds(const characters *t, const char *word, bool any_case) {
+static bool holds(const answer_text *t, const char *word, bool any_case) {
     size_t length = strlen(word);
     for (size_t i = 0; i + length <= t->count; i++) {
         size_t k = 0;
@@ -184,7 +161,7 @@ static bool holds(const characters *t, const char *word, bool any_case) {
     return false;
 }
 
-static bool holds_any(const characters *t, const char *const *words, bool any_case) {
+static bool holds_any(const answer_text *t, const char *const *words, bool any_case) {
     for (; *words; words++)
         if (holds(t, *words, any_case))
             return true;
@@ -192,7 +169,7 @@ static bool holds_any(const characters *t, const char *const *words, bool any_ca
 }
 
 /* Looks like mathematics, where letters are variables, and speaks of no answer. */
-static bool is_guarded(const characters *t) {
+static bool is_guarded(const answer_text *t) {
     static const char *const math[] = {"+",   "-",    "*",   "/",   "=",   "^",
                                        "mod", "sqrt", "sin", "cos", "tan", NULL};
     static const char *const answer[] = {"jibu",     "answer",  "choice", "option",
@@ -200,7 +177,7 @@ static bool is_guarded(const characters *t) {
     return holds_any(t, math, false) && !holds_any(t, answer, true);
 }
 
-static char find_letter(const characters *t) {
+static char find_letter(const answer_text *t) {
     static const letter_place places[] = {is_last_with_mark, is_marked, is_last_after_space};
     char letter = rule_phrase(t);
     bool guarded = !letter && is_guarded(t);
@@ -215,30 +192,22 @@ static char find_letter(const characters *t) {
 
 c2c_status choice_extract(char *letter, const char *text, size_t length, int options,
                           c2c_error *error) {
-    size_t bytes, count = 0, first = 0;
-    uint32_t *all = NULL;
-    if (size_mul(length ? length : 1, sizeof *all, &bytes))
-        all = malloc(bytes);
-    if (!all)
-        return error_memory(error, length * sizeof *all, "an answer's characters");
-    for (size_t i = 0; i < length;) {
-        utf8proc_int32_t c;
-        utf8proc_ssize_t size = utf8proc_iterate((const utf8proc_uint8_t *)text + i,
-                                                 (utf8proc_ssize_t)(length - i), &c);
-        all[count++] = size > 0 ? (uint32_t)c : 0xfffd;
-        i += size > 0 ? (size_t)size : 1;
-    }
-    while (count > 0 && is_space(all[count - 1]))
+    characters all;
+    c2c_status status = characters_read(&all, text, length, error);
+    if (status)
+        return status;
+    size_t count = all.count, first = 0;
+    while (count > 0 && python_is_space(all.at[count - 1]))
         count--;
-    while (first < count && is_space(all[first]))
+    while (first < count && python_is_space(all.at[first]))
         first++;
-    const characters t = {.at = all + first,
-                          .count = count - first,
-                          .letters = options <= 4   ? 4
-                                     : options < 26 ? options
-                                                    : 26,
-                          .any_case = options <= 4};
+    const answer_text t = {.at = all.at + first,
+                           .count = count - first,
+                           .letters = options <= 4   ? 4
+                                      : options < 26 ? options
+                                                     : 26,
+                           .any_case = options <= 4};
     *letter = find_letter(&t);
-    free(all);
+    characters_free(&all);
     return C2C_STATUS_OK;
 }

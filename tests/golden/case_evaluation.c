@@ -1,5 +1,6 @@
-/* case_evaluation.c - rows of benchmarks and what becomes of them: letters out of answer texts,
- * verdicts on mathematical answers. A file that no function here compares is not built. */
+/* case_evaluation.c - rows of benchmarks and what becomes of them: prompts and truths,
+ * letters out of answer texts, verdicts on mathematical answers, scores of LongBench. A file that
+ * no function here compares is not built. */
 #include "golden.h"
 
 #include "eval/eval.h"
@@ -87,6 +88,130 @@ static void math_run(golden_case *c, const json_value *rows) {
     }
 }
 
+/* ---- Prompts -----------------------------------------------------------------------------------
+ */
+
+static void prompt_compare(golden_case *c, unsigned i, const benchmark *b, const bench_item *item,
+                           const json_value *row, const char *key, bool cot, bool use_template) {
+    const json_value *expected = json_get(row, key);
+    buffer out = {0};
+    char what[64];
+    c2c_error error = {0};
+    if (!expected)
+        return;
+    snprintf(what, sizeof what, "row %u: %s", i, key);
+    if (expected->type != JSON_STRING || bench_prompt(&out, b, item, cot, use_template, &error))
+        case_fail(c, "%s: %s", what, error.message);
+    else
+        compare_text(c, what, expected->string, expected->count, out.data ? out.data : "",
+                     out.length);
+    buffer_free(&out);
+}
+
+/* The options as they were shuffled. */
+static void prepared_compare(golden_case *c, unsigned i, const bench_item *item,
+                             const json_value *prepared) {
+    const json_value *choices = json_get(prepared, "choices");
+    if (!prepared)
+        return;
+    if (!choices || choices->count != (uint32_t)item->choice_count)
+        case_fail(c, "row %u: expected %u options", i, choices ? (unsigned)choices->count : 0);
+    for (int k = 0; choices && k < item->choice_count && (uint32_t)k < choices->count; k++)
+        if (strcmp(choices->items[k].string, item->choices[k]) != 0)
+            case_fail(c, "row %u: option %d: expected \"%s\"", i, k, choices->items[k].string);
+}
+
+static void prompts_run(golden_case *c, const json_value *rows) {
+    for (uint32_t i = 0; i < rows->count; i++) {
+        const json_value *row = &rows->items[i];
+        const json_value *name = row_text(c, i, row, "dataset", false);
+        const json_value *truth = row_text(c, i, row, "truth", true);
+        const json_value *data = json_get(row, "row");
+        const benchmark *b = name ? benchmark_find(name->string) : NULL;
+        bench_item item;
+        c2c_error error = {0};
+        if (!b || !data) {
+            case_fail(c, "row %u: no such benchmark", (unsigned)i);
+            continue;
+        }
+        if (bench_item_read(&item, b, data, "row", &error)) {
+            case_fail(c, "row %u: %s", (unsigned)i, error.message);
+            continue;
+        }
+        if (strcmp(item.truth ? item.truth : "", truth ? truth->string : "") != 0)
+            case_fail(c, "row %u: expected the truth \"%s\", found \"%s\"", (unsigned)i,
+                      truth ? truth->string : "", item.truth ? item.truth : "");
+        prompt_compare(c, i, b, &item, row, "prompt", false, true);
+        prompt_compare(c, i, b, &item, row, "prompt_plain", false, false);
+        prompt_compare(c, i, b, &item, row, "prompt_cot", true, true);
+        prompt_compare(c, i, b, &item, row, "prompt_cot_plain", true, false);
+        prepared_compare(c, i, &item, json_get(row, "prepared"));
+        bench_item_deinit(&item);
+    }
+}
+
+/* ---- LongBench ----------------------------------------------------------------------------------
+ */
+
+static void long_tasks_compare(golden_case *c, const json_value *tasks) {
+    static const char *const metrics[] = {"none",  "qa_f1",     "rouge",        "classification",
+                                          "count", "retrieval", "retrieval_zh", "code_sim"};
+    for (uint32_t i = 0; tasks && i < tasks->count; i++) {
+        const char *name = tasks->members[i].key;
+        const json_value *task = &tasks->members[i].value, *prompt = json_get(task, "prompt");
+        const json_value *metric = json_get(task, "metric"),
+                         *most = json_get(task, "max_new_tokens");
+        const long_task *ours = long_task_find(name);
+        if (!ours || !prompt || !metric || !most || strcmp(prompt->string, ours->prompt) != 0 ||
+            most->integer != ours->max_new_tokens)
+            case_fail(c, "%s: another prompt or length", name);
+        else if (ours->metric != LONG_NONE && strcmp(metrics[ours->metric], metric->string) != 0)
+            case_fail(c, "%s: expected the metric %s", name, metric->string);
+    }
+}
+
+static long_texts texts_of(const json_value *list) {
+    long_texts texts = {0};
+    if (!list || list->type != JSON_ARRAY)
+        return texts;
+    const char **items = memory_get(list->count + 1, sizeof *items);
+    for (uint32_t i = 0; i < list->count; i++)
+        items[i] = list->items[i].string;
+    return (long_texts){.items = items, .count = list->count};
+}
+
+/* A score is a handful of divisions of small integers, in the order of the public scripts. */
+#define SCORE_TOLERANCE 1e-12
+
+static void long_run(golden_case *c, const json_value *root) {
+    const json_value *scored = json_get(root, "scored");
+    long_tasks_compare(c, json_get(root, "tasks"));
+    for (uint32_t i = 0; scored && i < scored->count; i++) {
+        const json_value *row = &scored->items[i], *expected = json_get(row, "score");
+        const json_value *name = row_text(c, i, row, "task", false);
+        const json_value *said = row_text(c, i, row, "prediction", false);
+        const long_task *task = name ? long_task_find(name->string) : NULL;
+        long_texts answers = texts_of(json_get(row, "answers"));
+        long_texts classes = texts_of(json_get(row, "all_classes"));
+        double score = -1, wanted;
+        c2c_error error = {0};
+        if (!task || !said || !expected || task->metric == LONG_NONE) {
+            case_fail(c, "scored[%u]: a task without metric", (unsigned)i);
+        } else if (long_score(&score, task, said->string, &answers, &classes, &error)) {
+            case_fail(c, "scored[%u]: %s", (unsigned)i, error.message);
+        } else {
+            wanted = expected->type == JSON_INTEGER ? (double)expected->integer : expected->real;
+            if (fabs(score - wanted) > SCORE_TOLERANCE)
+                case_fail(c, "scored[%u] (%s): expected %.17g, got %.17g", (unsigned)i, task->name,
+                          wanted, score);
+        }
+        free((void *)answers.items);
+        free((void *)classes.items);
+    }
+    if (!scored || scored->count == 0)
+        case_fail(c, "no scored predictions");
+}
+
 /* ---- Files ---------------------------------------------------------------------------------- */
 
 typedef struct evaluation_file {
@@ -95,7 +220,9 @@ typedef struct evaluation_file {
 } evaluation_file;
 
 static const evaluation_file files[] = {{"extraction.json", extraction_run},
-                                        {"math.json", math_run}};
+                                        {"math.json", math_run},
+                                        {"prompts.json", prompts_run},
+                                        {"longbench.json", long_run}};
 
 static void file_run(golden_case *c, const evaluation_file *file, const char *path) {
     json_document *document = NULL;
@@ -105,8 +232,8 @@ static void file_run(golden_case *c, const evaluation_file *file, const char *pa
         return;
     }
     const json_value *root = json_root(document);
-    if (root->type != JSON_ARRAY || root->count == 0)
-        case_fail(c, "%s: expected a list of rows", path);
+    if ((root->type != JSON_ARRAY && root->type != JSON_OBJECT) || root->count == 0)
+        case_fail(c, "%s: expected rows", path);
     else
         file->run(c, root);
     json_close(document);
