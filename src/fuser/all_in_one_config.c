@@ -93,9 +93,13 @@ static c2c_status get_logits(const json_value *args, const logits_keys *keys,
 
 static c2c_status get_numbers(projector_spec *spec, const json_value *args, const char *where,
                               c2c_error *error) {
-    static const double usual_dropout = 0.1, usual_temperature = 0.005, usual_start = 1, zero = 0;
+    static const double usual_dropout = 0.1, usual_temperature = 0.005, usual_start = 1, zero = 0,
+                        usual_last = 0.01;
+    static const int64_t usual_steps = 1360;
+    static const bool yes = true;
     all_in_one_options *o = &spec->all_in_one;
-    double dropout, temperature, gate, weight, start;
+    projector_learning *learning = &spec->learning;
+    double dropout, temperature, gate, weight, start, last;
     int32_t hidden, layers;
     c2c_status status;
     if ((status = get_size(args, "hidden_dim", 512, 1 << 20, &hidden, where, error)) ||
@@ -109,8 +113,14 @@ static c2c_status get_numbers(projector_spec *spec, const json_value *args, cons
                                 error)) ||
         (status = json_get_real(args, "gate_init_value", &zero, &gate, where, error)) ||
         (status = json_get_real(args, "weight_init_value", &zero, &weight, where, error)) ||
-        (status = json_get_real(args, "initial_temperature", &usual_start, &start, where, error)))
+        (status = json_get_real(args, "initial_temperature", &usual_start, &start, where, error)) ||
+        (status = json_get_real(args, "final_temperature", &usual_last, &last, where, error)) ||
+        (status = json_get_integer(args, "anneal_steps", &usual_steps, 0, INT32_MAX,
+                                   &learning->anneal_steps, where, error)) ||
+        (status = json_get_bool(args, "use_gumbel", &yes, &learning->soft_gates, where, error)))
         return status;
+    learning->last_temperature = (float)last;
+    learning->draw_by_element = true;
     spec->start = (projector_start){.gate = (float)gate,
                                     .weight = (float)weight,
                                     .temperature = (float)start};
@@ -123,6 +133,7 @@ static c2c_status get_numbers(projector_spec *spec, const json_value *args, cons
         return error_set(error, C2C_STATUS_BAD_FILE,
                          "%s: dropout: expected a number from 0 to 1, found %g", where, dropout);
     o->dropout = dropout > 0;
+    learning->dropout = (float)dropout;
     spec->hidden = hidden;
     spec->num_layers = layers;
     return C2C_STATUS_OK;

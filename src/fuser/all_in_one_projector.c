@@ -12,7 +12,8 @@
  * the whole section, which the survey computes. Networks are counted by P, layers by P / 2. */
 #include "fuser/all_in_one.h"
 
-#define NORM_EPSILON 1e-5f
+#define NORM_EPSILON      1e-5f
+#define GENERATOR_DROPOUT 0.1f /* whatever the rate elsewhere */
 
 typedef const float *const *rows_in;
 
@@ -166,6 +167,15 @@ static void activate(const forward_state *s, int32_t groups, float *const *y, ro
                                                    .up_stride = features});
 }
 
+/* Over `rows` rows of y, which are the call's rows or several for each of them. */
+static void dropout(const forward_state *s, int32_t groups, float *const *y, int slot, float rate,
+                    int64_t rows, int64_t features) {
+    int64_t calls = min_i64(rows, s->call->rows); /* the mean of a section is one row */
+    if (s->call->training)
+        projector_dropout(s->call->backend, s->call->training, y, groups, slot, rate, calls,
+                          rows / calls * features);
+}
+
 /* ---- The projection ----------------------------------------------------------------------- */
 
 /* y = projection layer i of x: a linear or SwiGLU, the norm, the activation. */
@@ -183,6 +193,7 @@ static void inner_layer(const forward_state *s, int i, float *const *y, float *c
         layernorm(s, s->networks, y, slot + (o->swiglu ? 4 : 2), rows, h);
     if (!o->swiglu)
         activate(s, s->networks, y, NULL, (activation)o->activation, rows, h);
+    dropout(s, s->networks, y, slot, s->spec->learning.dropout, rows, h);
 }
 
 /* combiner(concat(x, receiver)) as two products with the two parts of each row of W. */
@@ -294,6 +305,7 @@ static void generate(forward_state *s, float *const *y, rows_in x, int slot, int
     linear(s, s->layers, middle, x, slot + GENERATOR_IN, rows, in, hidden);
     layernorm(s, s->layers, middle, slot + GENERATOR_NORM, rows, hidden);
     activate(s, s->layers, middle, NULL, ACTIVATION_GELU, rows, hidden);
+    dropout(s, s->layers, middle, slot, GENERATOR_DROPOUT, rows, hidden);
     linear(s, s->layers, y, (rows_in)middle, slot + GENERATOR_OUT, rows, hidden, out);
 }
 
@@ -423,8 +435,11 @@ static logit_table weight_logits(forward_state *s, const summary_tables *summary
 static logit_table gate_logits(forward_state *s, const summary_tables *summary) {
     const all_in_one_logits *gate = &s->spec->all_in_one.gate;
     logit_table t = {.type = DTYPE_F32, .strides = strides_of(s->spec, gate)};
-    if (s->spec->use_gates)
-        return t; /* of one number: open or closed is the stack's business */
+    if (s->spec->use_gates) {
+        /* Of one number: open or closed is the stack's business, unless the gates learn. */
+        t.table = s->call->training ? s->call->training->gates : NULL;
+        return t;
+    }
     if (gate->generated) {
         float *const *y = summary->gate;
         if (!y) {
@@ -447,6 +462,8 @@ void all_in_one_forward(const projector_stack *stack, const projector_call *call
     /* Closed networks still scale the receiver's rows, by weights that may need the projection. */
     if (!stack->closed || (!summary.weight && reads_projection(&o->weight)))
         project(&s);
+    static const projector_training inference = {0};
+    const projector_training *t = call->training ? call->training : &inference;
     logit_table weight = weight_logits(&s, &summary), gate = gate_logits(&s, &summary);
     op_fuse_mix(call->backend,
                 &(fuse_mix_args){.y = call->out,
@@ -454,6 +471,7 @@ void all_in_one_forward(const projector_stack *stack, const projector_call *call
                                  .x = stack->closed ? NULL : s.projected,
                                  .w = weight.table,
                                  .gate = gate.table,
+                                 .uniforms = t->uniforms,
                                  .groups = stack->groups,
                                  .w_type = weight.type,
                                  .gate_type = gate.type,
@@ -465,7 +483,9 @@ void all_in_one_forward(const projector_stack *stack, const projector_call *call
                                  .x_stride = s.features,
                                  .w_strides = weight.strides,
                                  .gate_strides = gate.strides,
+                                 .uniform_strides = t->uniform_strides,
                                  .temperature = o->scalar_temperature,
+                                 .gate_temperature = t->gate_temperature,
                                  .scale_receiver = stack->spec.scale_receiver});
     end(&s);
 }

@@ -8,7 +8,8 @@
  *     out = receiver + w * p                         where the gate is open
  *
  * Without scalars w = 1, without gates they are open, and without the receiver (pure C2C) it is
- * left out of the input and of the sum. */
+ * left out of the input and of the sum. While it learns, what a block adds to x is dropped out, and
+ * gates are soft. */
 #include "fuser/fuser.h"
 
 /* Slots in the order of list_slots; those of the scalars come last, after the blocks. */
@@ -45,11 +46,12 @@ static int64_t receiver_inputs(const projector_spec *spec) {
 
 static c2c_status configure(projector_spec *spec, const json_value *args, const char *where,
                             c2c_error *error) {
-    static const int64_t usual_size = 1024, usual_layers = 3;
-    static const double usual_temperature = 1;
+    static const int64_t usual_size = 1024, usual_layers = 3, usual_steps = 1929;
+    static const double usual_temperature = 1, usual_last = 0.001, usual_dropout = 0.1;
     static const bool no = false;
+    projector_learning *learning = &spec->learning;
     int64_t layers;
-    double temperature;
+    double temperature, last, dropout;
     c2c_status status;
     spec->use_scalars = spec->use_gates = spec->use_receiver = true;
     if ((status = json_get_integer(args, "hidden_dim", &usual_size, 1, 1 << 20, &spec->hidden,
@@ -60,9 +62,16 @@ static c2c_status configure(projector_spec *spec, const json_value *args, const 
                                    where, error)) ||
         (status = json_get_real(args, "initial_temperature", &usual_temperature, &temperature,
                                 where, error)) ||
+        (status = json_get_real(args, "final_temperature", &usual_last, &last, where, error)) ||
+        (status = json_get_real(args, "dropout", &usual_dropout, &dropout, where, error)) ||
+        (status = json_get_integer(args, "anneal_steps", &usual_steps, 0, INT32_MAX,
+                                   &learning->anneal_steps, where, error)) ||
         (status = json_get_bool(args, "zero_init", &no, &spec->start.zero_output, where, error)))
         return status;
     spec->start.temperature = (float)temperature;
+    learning->last_temperature = (float)last;
+    learning->dropout = (float)dropout;
+    learning->soft_gates = true;
     spec->num_layers = (int)layers;
     return C2C_STATUS_OK;
 }
@@ -83,7 +92,7 @@ static c2c_status configure_ablation(projector_spec *spec, const json_value *arg
         (status = json_get_bool(args, "use_target", &yes, &receiver, where, error)))
         return status;
     spec->use_scalars = level == 0 ? scalars : level == 4;
-    spec->use_gates = level == 0 ? gates : level == 1;
+    spec->use_gates = spec->learning.soft_gates = level == 0 ? gates : level == 1;
     spec->use_receiver = level == 0 ? receiver : level != 3;
     return C2C_STATUS_OK;
 }
@@ -233,6 +242,9 @@ static void feed_forward(const forward_state *s, float *const *y, const float *c
                                                 .y_stride = intermediate,
                                                 .x_stride = intermediate});
     linear(s, s->t, middle, slot + 2, false, intermediate, h);
+    if (call->training)
+        projector_dropout(call->backend, call->training, s->t, stack->groups, slot,
+                          stack->spec.learning.dropout, call->rows, h);
     op_add(call->backend, &(add_args){.y = y,
                                       .a = x,
                                       .b = t,
@@ -269,11 +281,15 @@ static void forward(const projector_stack *stack, const projector_call *call) {
     for (int i = 0; i < spec->num_layers - 2; i++)
         feed_forward(&s, s.e, e, PROJ_MLP2 + 3 * i, spec->intermediate);
     linear(&s, s.projected, e, PROJ_OUT_WEIGHT, true, h, features);
+    static const projector_training inference = {0};
+    const projector_training *t = call->training ? call->training : &inference;
     op_fuse_mix(call->backend,
                 &(fuse_mix_args){.y = call->out,
                                  .receiver = spec->use_receiver ? call->receiver : NULL,
                                  .x = (const float *const *)s.projected,
                                  .w = spec->use_scalars ? (const void *const *)s.scalars : NULL,
+                                 .gate = t->gates,
+                                 .uniforms = t->uniforms,
                                  .groups = groups,
                                  .w_type = DTYPE_F32,
                                  .rows = call->rows,
@@ -283,7 +299,9 @@ static void forward(const projector_stack *stack, const projector_call *call) {
                                  .receiver_stride = features,
                                  .x_stride = features,
                                  .w_strides = {.row = spec->receiver_heads, .head = 1},
-                                 .temperature = 1});
+                                 .uniform_strides = t->uniform_strides,
+                                 .temperature = 1,
+                                 .gate_temperature = t->gate_temperature});
 }
 
 const projector_kind c2c_projector_kind = {

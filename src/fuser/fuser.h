@@ -36,6 +36,16 @@ typedef struct projector_start {
     bool zero_output;   /* the last linear starts at 0, not at random */
 } projector_start;
 
+/* What only training reads. */
+typedef struct projector_learning {
+    float dropout;          /* rate; 0: none */
+    float last_temperature; /* of gates: from start.temperature, over anneal_steps steps */
+    int64_t anneal_steps;
+    bool soft_gates;      /* gates are drawn around their logits; else they are as at inference */
+    bool draw_by_element; /* a number for each element, the same for key and value; else one for
+                             each head and branch */
+} projector_learning;
+
 /* Sizes of one projector: those of the two caches, and its own from init_args. Projectors of equal
  * specs and dtypes run as one grouped call. */
 typedef struct projector_spec {
@@ -53,6 +63,7 @@ typedef struct projector_spec {
     int64_t longest_section; /* rows that a section may have; 0: any number */
     all_in_one_options all_in_one;
     projector_start start;
+    projector_learning learning;
 } projector_spec;
 
 /* Whether two projectors differ in their weights alone, and in what those were at the start. */
@@ -94,6 +105,22 @@ typedef struct projector_stack {
     const void **tables[PROJECTOR_MAX_SLOTS]; /* [P] each */
 } projector_stack;
 
+/* How networks run whose weights learn. */
+typedef struct projector_training {
+    const void *const *gates;     /* [P] f32 logits of gates of one number; NULL: there are none */
+    const float *const *uniforms; /* [P] what soft gates are drawn with; NULL: hard gates */
+    fuse_strides uniform_strides;
+    float gate_temperature;
+    bool dropout;
+    random_rows random; /* of the call's rows; each dropout has the site of a slot behind it */
+} projector_training;
+
+/* The step's temperature: from the first to the last one, by equal ratios. */
+float projector_temperature(const projector_spec *spec, uint32_t step);
+/* A dropout at `rate` over y in place; `slot` tells the dropouts of a projector apart. */
+void projector_dropout(backend *b, const projector_training *training, float *const *y,
+                       int32_t groups, int slot, float rate, int64_t rows, int64_t features);
+
 /* One grouped call on N rows. Tables hold P pointers to the first row. */
 typedef struct projector_call {
     backend *backend;
@@ -106,6 +133,7 @@ typedef struct projector_call {
     float *const *out;            /* rows of Ht * Dt; may be the receiver's own rows */
     float *scratch;               /* backend memory: kind->scratch(spec) * N * P floats */
     const void **tables;          /* host memory: PROJECTOR_TABLES * P pointers */
+    const projector_training *training; /* NULL: inference */
 } projector_call;
 
 /* Pointer tables that one forward may need beside its arguments. */

@@ -38,6 +38,11 @@ bool projector_specs_equal(const projector_spec *a, const projector_spec *b) {
            a->shared_gate == b->shared_gate && a->use_receiver == b->use_receiver &&
            a->scale_receiver == b->scale_receiver && a->by_section == b->by_section &&
            a->longest_section == b->longest_section &&
+           a->start.temperature == b->start.temperature &&
+           a->learning.dropout == b->learning.dropout &&
+           a->learning.last_temperature == b->learning.last_temperature &&
+           a->learning.anneal_steps == b->learning.anneal_steps &&
+           a->learning.soft_gates == b->learning.soft_gates &&
            memcmp(&a->all_in_one, &b->all_in_one, sizeof a->all_in_one) == 0;
 }
 

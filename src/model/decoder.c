@@ -71,6 +71,7 @@ c2c_status decoder_scratch_init(decoder_scratch *scratch, const c2c_model *model
             if (status)
                 return status;
             scratch->memory = memory;
+            scratch->bytes = total;
         }
     }
     return C2C_STATUS_OK;
@@ -250,27 +251,35 @@ static void make_rope_tables(const c2c_model *model, const decoder_scratch *s,
                                          .scale = ropes[kind]->attention_factor});
 }
 
-void decoder_forward(const c2c_model *model, decoder_scratch *s, const kv_cache *cache,
-                     const decoder_batch *batch, int layers, decoder_goal goal) {
+void decoder_begin(const c2c_model *model, decoder_scratch *s, const decoder_batch *batch) {
     const model_config *c = &model->config;
-    int64_t n = batch->rows;
     op_embed(model->backend, &(embed_args){.y = s->x,
                                            .table = model->embedding.data,
                                            .ids = batch->ids,
-                                           .rows = n,
+                                           .rows = batch->rows,
                                            .features = c->embedding,
                                            .table_type = model->embedding.type,
                                            .scale = c->embedding_scale});
     make_rope_tables(model, s, batch);
-    for (int i = 0; i < layers; i++) {
-        norm(model, s->normed, s->x, model->layers[i].input_norm, n, c->embedding);
-        if (goal != DECODER_READ_ONLY)
-            write_cache(model, s, cache, batch, i);
-        if (goal == DECODER_CACHE && i == layers - 1)
-            return;
-        attend(model, s, cache, batch, i);
-        feed_forward(model, s, n, i);
-    }
+}
+
+void decoder_layer(const c2c_model *model, decoder_scratch *s, const kv_cache *cache,
+                   const decoder_batch *batch, int i, bool write, bool stop) {
+    norm(model, s->normed, s->x, model->layers[i].input_norm, batch->rows, model->config.embedding);
+    if (write)
+        write_cache(model, s, cache, batch, i);
+    if (stop)
+        return;
+    attend(model, s, cache, batch, i);
+    feed_forward(model, s, batch->rows, i);
+}
+
+void decoder_forward(const c2c_model *model, decoder_scratch *s, const kv_cache *cache,
+                     const decoder_batch *batch, int layers, decoder_goal goal) {
+    decoder_begin(model, s, batch);
+    for (int i = 0; i < layers; i++)
+        decoder_layer(model, s, cache, batch, i, goal != DECODER_READ_ONLY,
+                      goal == DECODER_CACHE && i == layers - 1);
 }
 
 void decoder_logits(const c2c_model *model, decoder_scratch *s, float *logits, int64_t first,

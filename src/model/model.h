@@ -175,7 +175,8 @@ void decoder_batch_deinit(decoder_batch *batch);
 /* Activations of one forward pass of up to `rows` tokens, in backend memory. */
 typedef struct decoder_scratch {
     backend *backend;
-    float *memory;
+    float *memory; /* the buffers one behind the other, in this order */
+    size_t bytes;
     float *x, *normed;            /* [N, E]; x is the residual stream */
     float *q, *k, *v, *attention; /* [N, H*D] [N, G*D] [N, G*D] [N, H*D] */
     float *gate, *up;             /* [N, F] */
@@ -196,6 +197,13 @@ typedef enum decoder_goal {
 /* Runs the batch's tokens through the first `layers` layers. scratch->x is not yet normalised. */
 void decoder_forward(const c2c_model *model, decoder_scratch *scratch, const kv_cache *cache,
                      const decoder_batch *batch, int layers, decoder_goal goal);
+
+/* The same in parts, for who has to do something between layers: scratch->x = the embedded tokens;
+ * then layer after layer, which writes its keys and values into the cache, or leaves that
+ * (`write`), and stops there (`stop`) or goes on to its output. */
+void decoder_begin(const c2c_model *model, decoder_scratch *scratch, const decoder_batch *batch);
+void decoder_layer(const c2c_model *model, decoder_scratch *scratch, const kv_cache *cache,
+                   const decoder_batch *batch, int layer, bool write, bool stop);
 
 /* logits[n, :] = head(norm(scratch->x[first + n, :])) for n in 0 .. rows-1; logits [rows, V]. */
 void decoder_logits(const c2c_model *model, decoder_scratch *scratch, float *logits, int64_t first,
