@@ -209,6 +209,7 @@ void aligned_messages_run(golden_run *run, const char *folder, const char *name)
 void tokenizers_run(golden_run *run, const char *folder); /* case_text.c */
 void demo_pair_run(golden_run *run, const char *folder);  /* case_other.c */
 void projectors_run(golden_run *run, const char *folder); /* case_projectors.c */
+void train_run(golden_run *run, const char *folder);      /* case_train.c */
 void evaluation_run(golden_run *run, const char *folder); /* case_evaluation.c */
 /* Cases that no code here runs yet, one for each entry of the folder, or for the file itself. */
 void not_built_run(golden_run *run, const char *path);

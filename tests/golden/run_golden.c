@@ -22,6 +22,7 @@ static const layout_entry layout[] = {
     {"tokenizers", tokenizers_run},
     {"demo_pair", demo_pair_run},
     {"projectors", projectors_run},
+    {"train", train_run},
     {"aligned", aligned_run},
     {"alignment_expected.json", alignments_run},
     {"evaluation", evaluation_run},
