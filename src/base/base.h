@@ -253,5 +253,7 @@ c2c_status folder_begin(char **aside, const char *path, c2c_error *error);
 /* With `status` OK `aside` becomes `path`, and a folder that was there is removed; else `aside` is
  * removed and `status` comes back. */
 c2c_status folder_end(const char *aside, const char *path, c2c_status status, c2c_error *error);
+/* Syncs the folder that `path` stands in, so that names in it survive a crash of the machine. */
+void folder_sync_around(const char *path);
 
 #endif

@@ -123,6 +123,21 @@ c2c_status folder_remove(const char *path, c2c_error *error) {
     return remove_all(&(removal){path, 0}, error);
 }
 
+/* ---- Syncing ------------------------------------------------------------------------------ */
+
+/* File systems that cannot sync a folder say so, and there is nothing to do about it. */
+void folder_sync_around(const char *path) {
+    const char *slash = strrchr(path, '/');
+    buffer folder = {0};
+    buffer_append(&folder, path, slash ? (size_t)(slash - path) + 1 : 0);
+    int fd = open(folder.length ? folder.data : ".", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    buffer_free(&folder);
+}
+
 /* ---- Filled aside ------------------------------------------------------------------------- */
 
 /* PATH.WORD-PID-N, without slashes at the end of PATH. */
@@ -189,6 +204,8 @@ c2c_status folder_end(const char *aside, const char *path, c2c_status status, c2
     }
     if (status)
         folder_remove(aside, NULL);
+    else
+        folder_sync_around(path);
     free(moved);
     return status;
 }

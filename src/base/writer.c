@@ -108,20 +108,6 @@ uint64_t file_writer_size(const file_writer *w) {
     return w->size;
 }
 
-/* The new name must survive a crash too; file systems that cannot sync a folder say so, and there
- * is nothing to do about it. */
-static void sync_folder_of(const char *path) {
-    const char *slash = strrchr(path, '/');
-    buffer folder = {0};
-    buffer_append(&folder, path, slash ? (size_t)(slash - path) + 1 : 0);
-    int fd = open(folder.length ? folder.data : ".", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
-    buffer_free(&folder);
-}
-
 static c2c_status commit(file_writer *w, c2c_error *error) {
     c2c_status status = flush(w, error);
     if (!status && fsync(w->fd) != 0)
@@ -133,7 +119,7 @@ static c2c_status commit(file_writer *w, c2c_error *error) {
     if (!status && rename(w->aside, w->path) != 0)
         status = write_error(error, w->path, "replace");
     if (!status)
-        sync_folder_of(w->path);
+        folder_sync_around(w->path);
     return status;
 }
 

@@ -64,15 +64,18 @@ static c2c_status save_projector(const save *s, int index) {
     return status;
 }
 
-static c2c_status save_all(const save *s) {
-    char *path = path_join(s->folder, "projector_config.json");
+c2c_status fuser_write(const c2c_fuser *fuser, const char *folder, tensor_format format, dtype type,
+                       c2c_error *error) {
+    const save s = {
+        .fuser = fuser, .folder = folder, .format = format, .type = type, .error = error};
+    char *path = path_join(folder, "projector_config.json");
     buffer text = {0};
-    write_map(&text, &s->fuser->map);
-    c2c_status status = write_text(s, path, &text);
+    write_map(&text, &fuser->map);
+    c2c_status status = write_text(&s, path, &text);
     /* A projector that no layer uses was not opened. */
-    for (int i = 0; !status && i < s->fuser->projector_count; i++)
-        if (s->fuser->projectors[i].tensors)
-            status = save_projector(s, i);
+    for (int i = 0; !status && i < fuser->projector_count; i++)
+        if (fuser->projectors[i].tensors)
+            status = save_projector(&s, i);
     free(path);
     return status;
 }
@@ -83,19 +86,16 @@ c2c_status c2c_fuser_save(const c2c_fuser *fuser, const char *folder,
     if (!options)
         options = &defaults;
     char *aside = NULL;
-    save s = {.fuser = fuser,
-              .format =
-                  options->format == C2C_FORMAT_PT ? TENSOR_FORMAT_PT : TENSOR_FORMAT_SAFETENSORS,
-              .error = error};
-    c2c_status status = weight_type_read(&s.type, options->type, DTYPE_COUNT, error);
+    dtype type;
+    tensor_format format =
+        options->format == C2C_FORMAT_PT ? TENSOR_FORMAT_PT : TENSOR_FORMAT_SAFETENSORS;
+    c2c_status status = weight_type_read(&type, options->type, DTYPE_COUNT, error);
     if (!status)
         status = fuser_folder_check_free(folder, options->replace, error);
     if (!status)
         status = folder_begin(&aside, folder, error);
-    if (!status) {
-        s.folder = aside;
-        status = folder_end(aside, folder, save_all(&s), error);
-    }
+    if (!status)
+        status = folder_end(aside, folder, fuser_write(fuser, aside, format, type, error), error);
     free(aside);
     return status;
 }
