@@ -392,6 +392,36 @@ C2C_API c2c_status c2c_align_chat(c2c_alignment **alignment, const c2c_model *re
                                   const c2c_align_options *options, c2c_error *error);
 C2C_API void c2c_alignment_free(c2c_alignment *alignment);
 
+/* ---- Training ----------------------------------------------------------------------------- */
+
+typedef enum c2c_train_event_kind {
+    C2C_TRAIN_EVENT_BEGIN = 0, /* step of steps are done already; `text`: the folder written to */
+    C2C_TRAIN_EVENT_BATCH,     /* a part of a step: only step and steps are set */
+    C2C_TRAIN_EVENT_STEP,      /* a step of the optimizer */
+    C2C_TRAIN_EVENT_EVAL,      /* loss: of the rows that are not trained on */
+    C2C_TRAIN_EVENT_SAVED,     /* text: the folder that holds all that was learnt so far */
+    C2C_TRAIN_EVENT_NOTE       /* text: one line that the user should see */
+} c2c_train_event_kind;
+
+/* What happened. Texts are valid during the call. */
+typedef struct c2c_train_event {
+    c2c_train_event_kind kind;
+    int64_t step, steps;       /* steps done, and of the whole run */
+    double epoch;              /* epochs done */
+    double loss;               /* mean cross-entropy of the supervised tokens, in nats */
+    double learning_rate;      /* that the step was taken with, as all below */
+    double gradient_norm;      /* before clipping */
+    double temperature;        /* of the gates; 1 where there are none */
+    double tokens_per_second;  /* tokens of the receiver */
+    int64_t tokens;            /* of the step */
+    int64_t gates_open, gates; /* after the step */
+    const char *text;          /* or NULL */
+} c2c_train_event;
+
+/* Called on the thread that trains. Return false to stop: what was learnt so far is then saved as a
+ * checkpoint, and training fails with C2C_STATUS_CANCELLED. */
+typedef bool (*c2c_train_callback)(void *user, const c2c_train_event *event);
+
 #ifdef __cplusplus
 }
 #endif

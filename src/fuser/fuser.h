@@ -294,7 +294,8 @@ void fuser_check_names(const c2c_fuser *fuser);
 c2c_status fuser_stacks_build(c2c_fuser *fuser, c2c_error *error);
 void fuser_stacks_free(c2c_fuser *fuser);
 
-/* Writes an open fuser's files into a folder that is there; `type` as in tensor_file_write (save.c).
+/* Writes an open fuser's files into a folder that is there; `type` as in tensor_file_write
+ * (save.c).
  */
 c2c_status fuser_write(const c2c_fuser *fuser, const char *folder, tensor_format format, dtype type,
                        c2c_error *error);

@@ -1,0 +1,157 @@
+/* train_report.c - report.html: the curves of a run on one page that needs no network, no script
+ * and no other file. */
+#include "train/plot.h"
+#include "train/train.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Of the smoothed loss: what one step adds. */
+#define SMOOTHING 0.05
+
+static const char page_head[] =
+    "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
+    "<meta name=\"viewport\" content=\"width=device-width\">\n"
+    "<title>c2c train</title>\n<style>\n"
+    ":root{color-scheme:light dark;--line:#2563eb;--faint:#93c5fd;--other:#dc2626;--grid:#8883}\n"
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\n"
+    "h1{font-size:1.4rem}h2{font-size:1rem;margin:1.5rem 0 0}svg{width:100%;height:auto}\n"
+    "svg text{font-size:11px;fill:currentColor;opacity:.7}.grid{stroke:var(--grid)}\n"
+    "path{fill:none;stroke-width:1.5;stroke-linecap:round;stroke-linejoin:round}\n"
+    "path.line{stroke:var(--line)}path.faint{stroke:var(--faint);stroke-width:1}\n"
+    "path.other{stroke:var(--other);stroke-width:2}\n"
+    "span.line{color:var(--line)}span.faint{color:var(--faint)}span.other{color:var(--other)}\n"
+    "table{border-collapse:collapse}td{padding:.1rem 1.2rem .1rem 0}\n"
+    ".legend{margin:0;font-size:.85rem}\n</style>\n";
+
+/* The columns that are drawn, steps and evaluations apart. */
+typedef enum column {
+    COLUMN_STEP = 0,
+    COLUMN_LOSS,
+    COLUMN_SMOOTH,
+    COLUMN_RATE,
+    COLUMN_NORM,
+    COLUMN_TEMPERATURE,
+    COLUMN_GATES,
+    COLUMN_EVAL_STEP,
+    COLUMN_EVAL_LOSS,
+    COLUMN_COUNT
+} column;
+
+typedef struct columns {
+    double *of[COLUMN_COUNT];
+    size_t steps, evals;
+    int64_t gates;
+} columns;
+
+static void columns_fill(columns *c, const metric_list *list) {
+    double smooth = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        const metric *m = &list->items[i];
+        if (m->kind == METRIC_EVAL) {
+            c->of[COLUMN_EVAL_STEP][c->evals] = (double)m->step;
+            c->of[COLUMN_EVAL_LOSS][c->evals++] = m->loss;
+            continue;
+        }
+        /* The first steps are averaged plainly, so that the curve does not start at 0. */
+        double share = fmax(SMOOTHING, 1.0 / (double)(c->steps + 1));
+        if (isfinite(m->loss))
+            smooth += share * (m->loss - smooth);
+        c->of[COLUMN_STEP][c->steps] = (double)m->step;
+        c->of[COLUMN_LOSS][c->steps] = m->loss;
+        c->of[COLUMN_SMOOTH][c->steps] = smooth;
+        c->of[COLUMN_RATE][c->steps] = m->rate;
+        c->of[COLUMN_NORM][c->steps] = m->gradient_norm;
+        c->of[COLUMN_TEMPERATURE][c->steps] = m->temperature;
+        c->of[COLUMN_GATES][c->steps++] = (double)m->gates_open;
+        c->gates = m->gates;
+    }
+}
+
+static plot_curve curve(const columns *c, column y, const char *name, const char *class) {
+    bool eval = y == COLUMN_EVAL_LOSS;
+    return (plot_curve){.name = name,
+                        .class = class,
+                        .x = c->of[eval ? COLUMN_EVAL_STEP : COLUMN_STEP],
+                        .y = c->of[y],
+                        .count = eval ? c->evals : c->steps};
+}
+
+static void write_plots(buffer *out, const columns *c, int64_t steps) {
+    double last = (double)steps;
+    plot_write(out, &(plot){.title = "Loss",
+                            .x_last = last,
+                            .from_zero = true,
+                            .curves = {curve(c, COLUMN_LOSS, "each step", "faint"),
+                                       curve(c, COLUMN_SMOOTH, "smoothed", "line"),
+                                       curve(c, COLUMN_EVAL_LOSS, "evaluated", "other")},
+                            .curve_count = c->evals ? 3 : 2});
+    plot_write(out, &(plot){.title = "Learning rate",
+                            .x_last = last,
+                            .from_zero = true,
+                            .curves = {curve(c, COLUMN_RATE, "rate", "line")},
+                            .curve_count = 1});
+    plot_write(out, &(plot){.title = "Temperature of the gates (logarithmic)",
+                            .x_last = last,
+                            .logarithmic = true,
+                            .curves = {curve(c, COLUMN_TEMPERATURE, "temperature", "line")},
+                            .curve_count = 1});
+    if (c->gates)
+        plot_write(out, &(plot){.title = "Gates that are open",
+                                .x_last = last,
+                                .from_zero = true,
+                                .curves = {curve(c, COLUMN_GATES, "open", "line")},
+                                .curve_count = 1});
+    plot_write(out, &(plot){.title = "Length of the gradient, before it is clipped (logarithmic)",
+                            .x_last = last,
+                            .logarithmic = true,
+                            .curves = {curve(c, COLUMN_NORM, "length", "line")},
+                            .curve_count = 1});
+}
+
+/* Text between tags. */
+static void write_escaped(buffer *out, const char *text) {
+    for (; *text; text++)
+        if (*text == '<' || *text == '>' || *text == '&')
+            buffer_printf(out, "&#%d;", *text);
+        else
+            buffer_append_char(out, *text);
+}
+
+static void write_summary(buffer *out, const columns *c, const metric_list *list, int64_t steps) {
+    int64_t tokens = 0;
+    double done = c->steps ? c->of[COLUMN_STEP][c->steps - 1] : 0;
+    for (size_t i = 0; i < list->count; i++)
+        tokens += list->items[i].tokens;
+    buffer_printf(out, "<table>\n<tr><td>steps<td>%.0f of %lld\n<tr><td>tokens<td>%lld\n", done,
+                  (long long)steps, (long long)tokens);
+    if (c->steps)
+        buffer_printf(out, "<tr><td>loss, smoothed<td>%.4f\n", c->of[COLUMN_SMOOTH][c->steps - 1]);
+    if (c->evals)
+        buffer_printf(out, "<tr><td>loss, evaluated<td>%.4f\n",
+                      c->of[COLUMN_EVAL_LOSS][c->evals - 1]);
+    if (c->gates)
+        buffer_printf(out, "<tr><td>gates open<td>%.0f of %lld\n",
+                      c->of[COLUMN_GATES][c->steps - 1], (long long)c->gates);
+    buffer_append_text(out, "</table>\n");
+}
+
+void train_report_write(buffer *out, const metric_list *list, const char *title, int64_t steps) {
+    columns c = {0};
+    double *memory = calloc(COLUMN_COUNT * (list->count + 1), sizeof *memory);
+    if (!memory) {
+        out->failed = true;
+        return;
+    }
+    for (int i = 0; i < COLUMN_COUNT; i++)
+        c.of[i] = memory + (size_t)i * (list->count + 1);
+    columns_fill(&c, list);
+    buffer_append_text(out, page_head);
+    buffer_append_text(out, "<h1>");
+    write_escaped(out, title);
+    buffer_append_text(out, "</h1>\n");
+    write_summary(out, &c, list, steps);
+    write_plots(out, &c, steps);
+    buffer_append_text(out, "</html>\n");
+    free(memory);
+}
