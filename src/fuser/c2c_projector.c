@@ -29,19 +29,11 @@ static int scalar_mlp2_slot(const projector_spec *spec) {
 #define NORM_EPSILON 1e-6f
 #define MAX_BLOCKS   32
 
-static int64_t sharer_features(const projector_spec *spec) {
-    return (int64_t)spec->sharer_heads * spec->sharer_dim;
-}
-
-static int64_t receiver_features(const projector_spec *spec) {
-    return (int64_t)spec->receiver_heads * spec->receiver_dim;
-}
-
 /* ---- What the files hold ------------------------------------------------------------------ */
 
 /* Columns of in.weight that read the receiver. */
 static int64_t receiver_inputs(const projector_spec *spec) {
-    return spec->use_receiver ? receiver_features(spec) : 0;
+    return spec->use_receiver ? projector_receiver_features(spec) : 0;
 }
 
 static c2c_status configure(projector_spec *spec, const json_value *args, const char *where,
@@ -120,8 +112,8 @@ static void linear_slots(projector_slots *slots, const char *name, int64_t out, 
 }
 
 static void list_slots(const projector_spec *spec, projector_slots *slots) {
-    int64_t h = spec->hidden, features = receiver_features(spec);
-    int64_t inputs = sharer_features(spec) + receiver_inputs(spec);
+    int64_t h = spec->hidden, features = projector_receiver_features(spec);
+    int64_t inputs = projector_sharer_features(spec) + receiver_inputs(spec);
     slots->gate_temperature = spec->use_gates;
     linear_slots(slots, "in", h, inputs, linear_bound(inputs));
     block_slots(slots, "mlp1", 0, h, spec->intermediate);
@@ -143,7 +135,7 @@ static int64_t middle_features(const projector_spec *spec) {
 /* e, its normalised or transformed copy, the middle of a block, scalars, projection */
 static int64_t scratch_floats(const projector_spec *spec) {
     return 2 * spec->hidden + middle_features(spec) + spec->receiver_heads +
-           receiver_features(spec);
+           projector_receiver_features(spec);
 }
 
 typedef struct forward_state {
@@ -152,39 +144,17 @@ typedef struct forward_state {
     float *const *e, *const *t, *const *middle, *const *scalars, *const *projected;
 } forward_state;
 
-/* The next table of P buffers of `features` floats per row, cut from the call's scratch. */
-static float *const *take_buffers(const projector_call *call, int32_t groups, int table,
-                                  float **scratch, int64_t features) {
-    float **buffers = (float **)(call->tables + (int64_t)table * groups);
-    for (int32_t p = 0; p < groups; p++, *scratch += features * call->rows)
-        buffers[p] = *scratch;
-    return buffers;
-}
-
-/* y (= or +=) x W^T + b with W of a slot, and its bias in the next slot when has_bias. */
 static void linear(const forward_state *s, float *const *y, const float *const *x, int slot,
                    bool has_bias, int64_t in, int64_t out) {
-    op_linear(s->call->backend, &(linear_args){.y = y,
-                                               .x = x,
-                                               .w = s->stack->tables[slot],
-                                               .b = has_bias ? s->stack->tables[slot + 1] : NULL,
-                                               .groups = s->stack->groups,
-                                               .w_type = s->stack->types[slot],
-                                               .b_type = s->stack->types[slot + has_bias],
-                                               .math = s->call->math,
-                                               .rows = s->call->rows,
-                                               .in = in,
-                                               .out = out,
-                                               .y_stride = out,
-                                               .x_stride = in,
-                                               .w_stride = in});
+    projector_linear(s->stack, s->call, y, x, slot, has_bias, in, out);
 }
 
 /* e = in(concat(sharer, receiver)): two products with the two parts of each row of W, or the first
  * alone. */
 static void input_linear(const forward_state *s) {
     const projector_stack *stack = s->stack;
-    int64_t sharer = sharer_features(&stack->spec), receiver = receiver_inputs(&stack->spec);
+    int64_t sharer = projector_sharer_features(&stack->spec),
+            receiver = receiver_inputs(&stack->spec);
     linear_args args = {.y = s->e,
                         .x = s->call->sharer,
                         .w = stack->tables[IN_WEIGHT],
@@ -258,17 +228,17 @@ static void feed_forward(const forward_state *s, float *const *y, const float *c
 
 static void forward(const projector_stack *stack, const projector_call *call) {
     const projector_spec *spec = &stack->spec;
-    int64_t h = spec->hidden, features = receiver_features(spec);
+    int64_t h = spec->hidden, features = projector_receiver_features(spec);
     float *scratch = call->scratch;
     int32_t groups = stack->groups;
     const forward_state s = {
         .stack = stack,
         .call = call,
-        .e = take_buffers(call, groups, 0, &scratch, h),
-        .t = take_buffers(call, groups, 1, &scratch, h),
-        .middle = take_buffers(call, groups, 2, &scratch, middle_features(spec)),
-        .scalars = take_buffers(call, groups, 3, &scratch, spec->receiver_heads),
-        .projected = take_buffers(call, groups, 4, &scratch, features),
+        .e = projector_buffers(stack, call, 0, &scratch, h),
+        .t = projector_buffers(stack, call, 1, &scratch, h),
+        .middle = projector_buffers(stack, call, 2, &scratch, middle_features(spec)),
+        .scalars = projector_buffers(stack, call, 3, &scratch, spec->receiver_heads),
+        .projected = projector_buffers(stack, call, 4, &scratch, features),
     };
     const float *const *e = (const float *const *)s.e;
     input_linear(&s);

@@ -165,6 +165,22 @@ struct projector_kind {
 extern const projector_kind c2c_projector_kind, ablation_projector_kind; /* c2c_projector.c */
 extern const projector_kind all_in_one_projector_kind;                   /* all_in_one_*.c */
 
+/* Numbers in a row of each cache: Hs * Ds and Ht * Dt. */
+static inline int64_t projector_sharer_features(const projector_spec *spec) {
+    return (int64_t)spec->sharer_heads * spec->sharer_dim;
+}
+static inline int64_t projector_receiver_features(const projector_spec *spec) {
+    return (int64_t)spec->receiver_heads * spec->receiver_dim;
+}
+
+/* Parts of forwards (projector_parts.c). A table of P buffers of `features` floats for each row of
+ * the call, cut from *scratch, which moves on; it is kept as table number `table` of the call. */
+float *const *projector_buffers(const projector_stack *stack, const projector_call *call, int table,
+                                float **scratch, int64_t features);
+/* y = x W^T (+ b) for all P networks: W [out, in] is the weight of `slot`, b [out] of the next. */
+void projector_linear(const projector_stack *stack, const projector_call *call, float *const *y,
+                      const float *const *x, int slot, bool has_bias, int64_t in, int64_t out);
+
 /* The bound of new weights and biases of a linear that reads `inputs` elements: 1 / sqrt(inputs),
  * which is what torch.nn.Linear's kaiming_uniform_(a = sqrt(5)) comes to. */
 float linear_bound(int64_t inputs);
