@@ -1,6 +1,6 @@
 /* bench_ops.c - the speed of every op on the CPU, at the sizes of Qwen3-0.6B: one line per row with
  * its time, and the rate that bounds it (GB/s of memory moved, GFLOP/s of products).
- * usage: bench_ops [THREADS [KERNELS]], KERNELS one of portable, avx2, avx512 */
+ * usage: bench_ops [THREADS [KERNELS]], KERNELS as --isa spells them */
 #include "backend/cpu/cpu.h"
 #include "backend/op_table.h"
 
@@ -146,20 +146,19 @@ static bool bench(backend *b, const bench_row *row) {
 }
 
 int main(int count, char **words) {
-    static const char *const names[CPU_ISA_COUNT] = {"portable", "avx2", "avx512"};
     int threads = count > 1 ? (int)strtol(words[1], NULL, 10) : system_processors();
     cpu_isa isa = cpu_isa_best();
-    for (int i = 0; i < CPU_ISA_COUNT && count > 2; i++)
-        if (strcmp(words[2], names[i]) == 0)
-            isa = (cpu_isa)i;
+    if (count > 2 && !cpu_isa_find(words[2], &isa))
+        isa = CPU_ISA_COUNT;
     c2c_error error;
     backend *b;
     if (threads < 1 || backend_cpu_open_isa(&b, threads, isa, &error)) {
-        fprintf(stderr, "bench_ops: cannot use %d threads with %s\n", threads, names[isa]);
+        fprintf(stderr, "bench_ops: cannot use %d threads with %s\n", threads,
+                count > 2 ? words[2] : "them");
         return 1;
     }
-    printf("%d threads, %s\n%-40s %10s %10s %8s %8s\n", threads, names[isa], "op", "median us",
-           "best us", "GB/s", "GFLOP/s");
+    printf("%d threads, %s\n%-40s %10s %10s %8s %8s\n", threads, cpu_isa_name(isa), "op",
+           "median us", "best us", "GB/s", "GFLOP/s");
     bool good = true;
     for (size_t i = 0; good && i < sizeof rows / sizeof *rows; i++)
         good = bench(b, &rows[i]);

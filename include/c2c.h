@@ -75,6 +75,8 @@ typedef struct c2c_engine_options {
     int threads;          /* 0: one per available processor. Results do not depend on it. */
     c2c_log_callback log; /* NULL: warnings are dropped */
     void *log_user;
+    const char *isa; /* the CPU's kernels by name, as `c2c inspect --cpu` lists them; NULL: the
+                        fastest that the processor can run. Kernels differ in the order of sums. */
 } c2c_engine_options;
 
 /* `options` may be NULL: all defaults. */

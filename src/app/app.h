@@ -49,6 +49,7 @@ typedef struct option_set {
     const option *options;
     size_t count;        /* <= OPTIONS_MAX */
     const char *operand; /* "PATH", the one required argument without a name; or NULL */
+    bool operand_optional;
     const char **operand_target;
     const char *second; /* the operand after it, if there is one */
     const char **second_target;
@@ -241,6 +242,7 @@ typedef struct pair_settings {
     const char *chat_template; /* for all models; or NULL */
     c2c_compute compute;
     int64_t threads, context; /* 0: the library's default */
+    const char *isa;          /* or NULL */
     c2c_fusion_mode fusion_mode;
     bool include_response;
     bool keep_clean;                /* there will be turns */

@@ -1,5 +1,6 @@
 /* demo.c - the verb demo: the shipped pair, a few questions to read, and accuracy on all. */
 #include "app/demo.h"
+#include "app/names.h"
 
 #include <stdlib.h>
 
@@ -12,6 +13,7 @@ typedef struct demo_settings {
     const char *folder;
     int64_t questions, limit, threads;
     int dtype;
+    const char *isa;
     bool json;
 } demo_settings;
 
@@ -46,6 +48,7 @@ static c2c_status open_pair(pair *p, const char *folder, const demo_settings *s,
                                             .sharer_count = 1,
                                             .compute = (c2c_compute)s->dtype,
                                             .threads = s->threads,
+                                            .isa = s->isa,
                                             .context = 1024},
                            error);
     else
@@ -113,6 +116,7 @@ static int demo_run(const verb *v, int argc, char *const *argv) {
                                .high = 1024,
                                .shown = "all processors",
                                .help = "threads to compute with"},
+                              isa_option(&s.isa),
                               {.name = "--json",
                                .kind = OPTION_FLAG,
                                .target = &s.json,

@@ -30,12 +30,16 @@ static c2c_status inspect_path(report *r, const char *path, c2c_error *error) {
 typedef struct inspect_settings {
     const char *name, *models;
     const char *receiver, *sharer; /* models for a recipe; or NULL */
-    bool json;
+    bool cpu, json;
 } inspect_settings;
 
 /* Finds what the names stand for, then reports on it. */
 static c2c_status inspect(report *r, const inspect_settings *s, c2c_error *error) {
     char *path = NULL, *receiver = NULL, *sharer = NULL;
+    if (s->cpu) {
+        inspect_cpu(r);
+        return C2C_STATUS_OK;
+    }
     c2c_status status = name_resolve(&path, s->name, s->models, error);
     if (!status && s->receiver)
         status = name_resolve(&receiver, s->receiver, s->models, error);
@@ -81,6 +85,10 @@ static int inspect_run(const verb *v, int argc, char *const *argv) {
          .shown = "",
          .help = "the other one"},
         models_option(&s.models),
+        {.name = "--cpu",
+         .kind = OPTION_FLAG,
+         .target = &s.cpu,
+         .help = "show the processor and the kernels that can run on it, in place of PATH"},
         {.name = "--json",
          .kind = OPTION_FLAG,
          .target = &s.json,
@@ -88,10 +96,13 @@ static int inspect_run(const verb *v, int argc, char *const *argv) {
     const option_set set = {.options = options,
                             .count = sizeof options / sizeof *options,
                             .operand = "PATH",
-                            .operand_target = &s.name};
+                            .operand_target = &s.name,
+                            .operand_optional = true};
     int exit_status;
     if (!verb_options(v, &set, argc, argv, &exit_status))
         return exit_status;
+    if (s.cpu ? s.name != NULL : s.name == NULL)
+        return verb_wrong_usage(v, s.cpu ? "--cpu takes no PATH" : "PATH is missing");
     if (!s.receiver != !s.sharer)
         return verb_wrong_usage(v, "--receiver and --sharer go together");
     return inspect_and_report(&s);
@@ -99,7 +110,7 @@ static int inspect_run(const verb *v, int argc, char *const *argv) {
 
 const verb inspect_verb = {
     .name = "inspect",
-    .usage = "PATH [--receiver DIR --sharer DIR] [--models DIR] [--json]",
+    .usage = "(PATH [--receiver DIR --sharer DIR] [--models DIR] | --cpu) [--json]",
     .summary = "say what a model folder, a fuser folder or a file is",
     .notes = "PATH is a model folder, a fuser folder, a .safetensors or .pt file, or one of the\n"
              "JSON files that stand in such folders; a recipe (JSON or YAML); or a name, such as\n"

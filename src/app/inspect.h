@@ -45,6 +45,8 @@ c2c_status inspect_json(report *r, const char *path, c2c_error *error);
 /* What a recipe makes for the models of two folders (inspect_recipe.c). */
 c2c_status inspect_recipe(report *r, const char *path, const char *receiver, const char *sharer,
                           c2c_error *error);
+/* The processor, and the kernels that it can run (inspect_cpu.c). */
+void inspect_cpu(report *r);
 /* The lines that a model's configuration gives, in a folder or alone. */
 void report_model_config(report *r, const model_config *config);
 

@@ -12,5 +12,7 @@ c2c_status name_resolve(char **path, const char *name, const char *models, c2c_e
 
 /* The row --models of a verb's table. */
 option models_option(const char **models);
+/* The option --isa, which names the CPU's kernels. */
+option isa_option(const char **isa);
 
 #endif

@@ -142,7 +142,7 @@ static c2c_status check_required(const option_set *set, const bool *seen, int op
         if (set->options[i].required && !seen[i])
             return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "%s %s is missing",
                              set->options[i].name, set->options[i].value);
-    if (set->operand && operands < 1)
+    if (set->operand && operands < 1 && !set->operand_optional)
         return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "%s is missing", set->operand);
     if (set->second && operands < 2)
         return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "%s is missing", set->second);

@@ -78,7 +78,9 @@ c2c_status pair_open(pair *p, const pair_settings *settings, c2c_error *error) {
                             .fusion_mode = settings->fusion_mode,
                             .include_response = settings->include_response,
                             .keep_clean = settings->keep_clean}};
-    const c2c_engine_options engine = {.threads = (int)settings->threads, .log = app_warning};
+    const c2c_engine_options engine = {.threads = (int)settings->threads,
+                                       .log = app_warning,
+                                       .isa = settings->isa};
     double start = system_seconds();
     c2c_status status = c2c_engine_open(&p->engine, &engine, error);
     p->engine_ms = milliseconds_since(start);

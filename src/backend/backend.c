@@ -130,7 +130,7 @@ c2c_status c2c_engine_open(c2c_engine **engine, const c2c_engine_options *option
     if (threads == 0)
         threads = system_processors();
     backend *b;
-    c2c_status status = backend_cpu_open(&b, threads, error);
+    c2c_status status = backend_cpu_open_named(&b, threads, options ? options->isa : NULL, error);
     if (status)
         return status;
     if ((status = engine_adopt(engine, b, error)))

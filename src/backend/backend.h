@@ -362,6 +362,8 @@ struct backend {
 
 /* The CPU backend; threads >= 1. */
 c2c_status backend_cpu_open(backend **b, int threads, c2c_error *error);
+/* The same with the kernels of that name; NULL: the best that the processor can run. */
+c2c_status backend_cpu_open_named(backend **b, int threads, const char *isa, c2c_error *error);
 
 /* The test backend: queues ops until a download or sync, and keeps its memory unreadable outside
  * ops. It computes with a CPU backend of its own. */

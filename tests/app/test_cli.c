@@ -49,6 +49,7 @@ static void test_wrong_usage(void **state) {
         {{"run", "--receiver", "x", "-p", "a", "word"}, "unexpected argument \"word\""},
         {{"inspect"}, "PATH is missing"},
         {{"inspect", "a", "b"}, "a second one: \"b\""},
+        {{"inspect", "--cpu", "a"}, "--cpu takes no PATH"},
         {{"demo", "--limit", "-1"}, "--limit: expected"},
         {{"version", "--json"}, "unknown option --json"},
         {{"help", "fly"}, "unknown verb \"fly\""},
@@ -72,7 +73,7 @@ static void test_help_and_version(void **state) {
         {{"help", "run"}, {"usage: c2c run --receiver DIR", "(default: 256)", "--background-t"}},
         {{"run", "--help"}, {"usage: c2c run --receiver DIR", "all processors", "{question}"}},
         {{"demo", "--help"}, {"usage: c2c demo", "--pair DIR", "(default: 6)"}},
-        {{"inspect", "--help"}, {"usage: c2c inspect PATH", "--json"}},
+        {{"inspect", "--help"}, {"usage: c2c inspect (PATH", "--json", "--cpu"}},
         {{"version"}, {"c2c "}},
         {{"--version"}, {"c2c "}},
     };
@@ -575,6 +576,36 @@ static void test_inspect_refuses(void **state) {
     }
 }
 
+/* Every kernel set that is said to be there can be asked for, and answers. */
+static void test_kernels(void **state) {
+    (void)state;
+    program_result r;
+    PROGRAM(&r, "inspect", "--cpu");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "portable"));
+    program_result_free(&r);
+    PROGRAM(&r, "inspect", "--cpu", "--json");
+    json_document *document = program_json(&r);
+    const json_value *root = json_root(document), *kernels = json_get(root, "kernels");
+    assert_true(json_get(kernels, text_of(root, "chosen"))->boolean);
+    for (uint32_t i = 0; i < kernels->count; i++) {
+        const char *name = kernels->members[i].key;
+        program_result answer;
+        PROGRAM(&answer, "run", "--receiver", DEMO_RECEIVER, "-p", pair_question, "-n", "1",
+                "--isa", name);
+        if (kernels->members[i].value.boolean)
+            assert_int_equal(answer.status, 0);
+        else
+            assert_program_fails(&answer, 1, (const char *const[]){"lacks", name, NULL});
+        program_result_free(&answer);
+    }
+    json_close(document);
+    program_result_free(&r);
+    PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER, "-p", "a", "--isa", "avx3");
+    assert_program_fails(&r, 1, (const char *const[]){"\"avx3\"", "known: portable", NULL});
+    program_result_free(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wrong_usage),
@@ -596,6 +627,7 @@ int main(void) {
         cmocka_unit_test(test_inspect_folders),
         cmocka_unit_test(test_inspect_files),
         cmocka_unit_test(test_inspect_refuses),
+        cmocka_unit_test(test_kernels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

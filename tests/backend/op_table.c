@@ -37,7 +37,7 @@ op_sizes op_sizes_random(test_random *r) {
     int64_t kv_heads = PICK(r, 1, 2, 3, 4);
     return (op_sizes){
         .groups = PICK(r, 1, 1, 2, 5),
-        .rows = PICK(r, 1, 2, 3, 5, 6, 7, 13, 19),
+        .rows = PICK(r, 1, 2, 3, 5, 6, 7, 13, 19, 37),
         .features = PICK(r, 1, 3, 8, 15, 16, 17, 31, 64, 70, 100, 128, 192, 257, 1030),
         .out = PICK(r, 1, 2, 3, 4, 5, 8, 17, 63, 64, 67, 130),
         .heads = kv_heads * PICK(r, 1, 2, 3, 7, 17),

@@ -71,7 +71,7 @@ static void impossible_sizes_are_refused(void **state) {
         assert_fails(backend_alloc(all[i], &memory, (size_t)1 << 60, &test_error),
                      C2C_STATUS_OUT_OF_MEMORY, "out of memory");
         assert_fails(backend_reserve(all[i], SIZE_MAX / 2, &test_error), C2C_STATUS_OUT_OF_MEMORY,
-                     "scratch");
+                     "packed rows");
         backend_close(all[i]);
     }
 }

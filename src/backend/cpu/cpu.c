@@ -1,5 +1,6 @@
 /* cpu.c - the CPU backend: ops run at once, on the calling thread and the pool's. Owns the threads
- * and their scratch; leaves the cutting into parts to run_*.c and the arithmetic to the kernels. */
+ * and the memory of packed rows; leaves the cutting into parts to run_*.c and the arithmetic to the
+ * kernels. */
 #include "backend/cpu/cpu.h"
 
 #include <stdlib.h>
@@ -11,7 +12,8 @@ static cpu_backend *cpu_of(backend *b) {
 static void cpu_close(backend *b) {
     cpu_backend *cpu = cpu_of(b);
     thread_pool_free(cpu->pool);
-    cpu_memory_free(cpu->scratch);
+    cpu_memory_free(cpu->packed);
+    pthread_mutex_destroy(&cpu->packing);
     free(cpu);
 }
 
@@ -38,41 +40,29 @@ static void cpu_release_import(backend *b, const void *memory) {
     (void)b, (void)memory;
 }
 
-typedef struct scratch_swap {
-    cpu_backend *cpu;
-    float *scratch;
-    size_t stride, features;
-} scratch_swap;
-
-/* Runs as a job of the pool, so that no op of another session is using the scratch. */
-static void swap_scratch(void *context, int64_t index, int worker) {
-    (void)index, (void)worker;
-    scratch_swap *swap = context;
-    cpu_backend *cpu = swap->cpu;
-    if (swap->features <= cpu->reserved)
-        return; /* another thread was faster */
-    float *old = cpu->scratch;
-    cpu->scratch = swap->scratch;
-    cpu->scratch_stride = swap->stride;
-    cpu->reserved = swap->features;
-    swap->scratch = old;
-}
+/* Rows that are packed at once, at most; at least a part's rows. */
+#define PACKED_ROWS ((size_t)2 * LINEAR_MAX_BLOCK_ROWS)
 
 static c2c_status cpu_reserve(backend *b, size_t features, c2c_error *error) {
     cpu_backend *cpu = cpu_of(b);
-    scratch_swap swap = {.cpu = cpu, .features = features};
-    size_t padded, floats, bytes;
-    /* Whole cache lines per thread: two threads never write into one line. */
+    size_t padded, bytes;
+    /* A row is packed into whole cache lines, of at most four bytes per element. */
     if (!size_add(features, 63, &padded) ||
-        !size_mul(padded & ~(size_t)63, (size_t)cpu->kernels->linear_rows, &swap.stride) ||
-        !size_mul(swap.stride, (size_t)thread_pool_size(cpu->pool), &floats) ||
-        !size_mul(floats, sizeof(float), &bytes))
-        return error_memory(error, SIZE_MAX, "scratch of the threads");
-    swap.scratch = cpu_memory_new(bytes);
-    if (!swap.scratch)
-        return error_memory(error, bytes, "scratch of the threads");
-    thread_pool_run(cpu->pool, 1, swap_scratch, &swap);
-    cpu_memory_free(swap.scratch);
+        !size_mul(padded & ~(size_t)63, PACKED_ROWS * sizeof(float), &bytes))
+        return error_memory(error, SIZE_MAX, "packed rows");
+    char *memory = cpu_memory_new(bytes);
+    if (!memory)
+        return error_memory(error, bytes, "packed rows");
+    pthread_mutex_lock(&cpu->packing);
+    if (features > cpu->reserved) {
+        char *old = cpu->packed;
+        cpu->packed = memory;
+        cpu->packed_bytes = bytes;
+        cpu->reserved = features;
+        memory = old;
+    }
+    pthread_mutex_unlock(&cpu->packing);
+    cpu_memory_free(memory);
     return C2C_STATUS_OK;
 }
 
@@ -126,7 +116,10 @@ c2c_status backend_cpu_open_isa(backend **b, int threads, cpu_isa isa, c2c_error
     const cpu_kernels *kernels = cpu_kernels_for(isa);
     if (!kernels)
         return error_set(error, C2C_STATUS_UNSUPPORTED,
-                         "this processor lacks the instructions of kernel set %d", (int)isa);
+                         "this processor lacks the instructions of the kernels %s; the best it has "
+                         "are %s",
+                         isa < CPU_ISA_COUNT ? cpu_isa_name(isa) : "asked for",
+                         cpu_isa_name(cpu_isa_best()));
     cpu_backend *cpu = calloc(1, sizeof *cpu);
     if (!cpu)
         return error_memory(error, sizeof *cpu, "the CPU backend");
@@ -137,8 +130,24 @@ c2c_status backend_cpu_open_isa(backend **b, int threads, cpu_isa isa, c2c_error
         free(cpu);
         return status;
     }
+    pthread_mutex_init(&cpu->packing, NULL);
     *b = &cpu->base;
     return C2C_STATUS_OK;
+}
+
+c2c_status backend_cpu_open_named(backend **b, int threads, const char *isa, c2c_error *error) {
+    cpu_isa found = cpu_isa_best();
+    *b = NULL;
+    if (!isa || cpu_isa_find(isa, &found))
+        return backend_cpu_open_isa(b, threads, found, error);
+    buffer names = {0};
+    for (int i = 0; i < CPU_ISA_COUNT; i++)
+        buffer_printf(&names, "%s%s", i ? ", " : "", cpu_isa_name((cpu_isa)i));
+    c2c_status status = error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                                  "there are no CPU kernels named \"%s\"; known: %s", isa,
+                                  names.data ? names.data : "");
+    buffer_free(&names);
+    return status;
 }
 
 c2c_status backend_cpu_open(backend **b, int threads, c2c_error *error) {

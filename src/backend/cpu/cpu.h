@@ -5,6 +5,7 @@
  *   isa.c              which kernels this machine can run
  *   run_*.c            runners: cut an op into parts for the threads, by sizes alone
  *   kernels_<isa>.c    kernel_*.h compiled for one instruction set each, with vector.h
+ *   linear_*.c         products with an instruction of their own: bf16 dot products, AMX tiles
  *   training.h         the same things for the ops of training
  */
 #ifndef C2C_BACKEND_CPU_H
@@ -13,10 +14,19 @@
 #include "backend/backend.h"
 #include "backend/cpu/training.h"
 
+#include <pthread.h>
+
 /* ---- Kernels ------------------------------------------------------------------------------ */
 
 /* In the order of preference: a later one is faster where the machine has it. */
-typedef enum cpu_isa { CPU_ISA_PORTABLE = 0, CPU_ISA_AVX2, CPU_ISA_AVX512, CPU_ISA_COUNT } cpu_isa;
+typedef enum cpu_isa {
+    CPU_ISA_PORTABLE = 0,
+    CPU_ISA_AVX2,
+    CPU_ISA_AVX512,
+    CPU_ISA_AVX512_BF16, /* AVX-512 with dot products of bf16 pairs */
+    CPU_ISA_AMX,         /* that, and tiles of bf16 */
+    CPU_ISA_COUNT
+} cpu_isa;
 
 /* Rows begin .. end-1 of one group of an op whose rows have nothing to do with each other. */
 typedef void (*row_kernel)(const void *args, int64_t group, int64_t begin, int64_t end);
@@ -26,7 +36,19 @@ typedef void (*row_kernel)(const void *args, int64_t group, int64_t begin, int64
 /* A block of a linear's result: rows of x by rows of w. */
 typedef struct linear_part {
     int64_t group, row_begin, row_end, out_begin, out_end;
+    const void *packed; /* the part's rows as its kernel packed them */
 } linear_part;
+
+/* One way to multiply. Rows of x are packed (rounded, brought into an order) once, then every block
+ * of outputs reads them; pack_rows of them lie together, the last ones padded. */
+typedef struct linear_kernel {
+    int pack_rows, block_rows;        /* of a pack, and of a part: a multiple of the former */
+    size_t (*pack_bytes)(int64_t in); /* of pack_rows rows; NULL: x is used as it lies */
+    void (*pack)(const linear_args *a, int64_t group, int64_t begin, int64_t end, void *packed);
+    void (*run)(const linear_args *a, const linear_part *part);
+} linear_kernel;
+
+#define LINEAR_MAX_BLOCK_ROWS 256
 
 /* Queries of one sequence that share a kv head. Query i of the sequence's list for that head is
  * row i / (H / G), head i % (H / G) of the group. */
@@ -37,25 +59,29 @@ typedef struct attention_part {
 #define ATTENTION_PART_QUERIES 48 /* at most in one part */
 #define ATTENTION_BLOCK_KEYS   64 /* whose softmax is computed at once */
 
-typedef struct cpu_kernels {
-    const char *name;
-    int linear_rows; /* rows of x that are rounded at once: scratch holds so many */
+/* What several sets share. */
+typedef struct common_kernels {
     row_kernel rows[OP_COUNT];
-    /* scratch: linear_rows * in floats when the math is LINEAR_BF16 */
-    void (*linear)(const linear_args *a, const linear_part *part, float *scratch);
     void (*attention)(const attention_args *a, const attention_part *part);
     training_kernels training;
-} cpu_kernels;
+} common_kernels;
 
-extern const cpu_kernels cpu_kernels_portable;
-#ifdef __x86_64__
-extern const cpu_kernels cpu_kernels_avx2;
-extern const cpu_kernels cpu_kernels_avx512;
-#endif
+typedef struct cpu_kernels {
+    const common_kernels *common;
+    const linear_kernel *linear_f32;   /* LINEAR_F32 */
+    const linear_kernel *linear_round; /* LINEAR_BF16, any weights */
+    const linear_kernel *linear_bf16;  /* LINEAR_BF16, bf16 weights */
+} cpu_kernels;
 
 /* NULL where this machine cannot run them. */
 const cpu_kernels *cpu_kernels_for(cpu_isa isa);
 cpu_isa cpu_isa_best(void);
+/* As --isa spells it; whether or not this machine can run it. */
+const char *cpu_isa_name(cpu_isa isa);
+bool cpu_isa_find(const char *name, cpu_isa *isa);
+/* What the processor calls itself, or "unknown"; returns `name`. */
+#define CPU_NAME_TEXT 64
+const char *cpu_name(char name[CPU_NAME_TEXT]);
 
 /* ---- The backend -------------------------------------------------------------------------- */
 
@@ -63,9 +89,11 @@ typedef struct cpu_backend {
     backend base;
     const cpu_kernels *kernels;
     thread_pool *pool;
-    float *scratch;        /* [threads][scratch_stride] */
-    size_t scratch_stride; /* floats of one thread */
-    size_t reserved;       /* features that scratch is made for */
+    /* Packed rows of one linear at a time: who packs holds `packing` until the linear is done. */
+    pthread_mutex_t packing;
+    char *packed;
+    size_t packed_bytes;
+    size_t reserved; /* features that `packed` is made for */
 } cpu_backend;
 
 /* backend_cpu_open with chosen kernels, for tests and measurements; unsupported where the machine

@@ -8,8 +8,7 @@
 #ifndef C2C_BACKEND_CPU_KERNEL_LINEAR_H
 #define C2C_BACKEND_CPU_KERNEL_LINEAR_H
 
-#include "backend/cpu/cpu.h"
-#include "backend/cpu/vector.h"
+#include "backend/cpu/kernel_put.h"
 
 #if LANES == 16
 #define TILE_ROWS 6 /* 24 sums + 4 weights + 1 activation of 32 registers */
@@ -43,48 +42,6 @@ KERNEL_INLINE vec read_weight(weight_read read, const char *row, int64_t i, int6
     case READ_F16_ROUND: return vec_round_bf16(vec_load_weight(DTYPE_F16, row, i, n));
     }
     return (vec){0};
-}
-
-/* What a block needs to know of the op. */
-typedef struct linear_block {
-    const char *w; /* row 0 */
-    const char *b; /* NULL: none */
-    float *y;
-    int64_t in, w_bytes, y_stride; /* w_bytes: from one row of w to the next */
-    dtype b_type;
-    bool accumulate;
-    vec *kept; /* [LINEAR_PART_OUTS][TILE_ROWS] sums between two pieces of k */
-} linear_block;
-
-/* A piece of k. */
-typedef struct k_range {
-    int64_t begin, end;
-} k_range;
-
-KERNEL_INLINE quad bias(const linear_block *k, int64_t out, int64_t n) {
-    uint16_t half[LANES] = {0};
-    quad b = {0};
-    if (k->b_type == DTYPE_F32) {
-        memcpy(&b, k->b + out * 4, (size_t)n * 4);
-        return b;
-    }
-    memcpy(half, k->b + out * 2, (size_t)n * 2);
-    vec wide = k->b_type == DTYPE_BF16 ? vec_from_bf16(half) : vec_from_f16(half);
-    memcpy(&b, &wide, sizeof b);
-    return b;
-}
-
-/* n <= 4 results next to each other. */
-KERNEL_INLINE void put(const linear_block *k, int64_t row, int64_t out, quad sums, int64_t n) {
-    float *y = k->y + row * k->y_stride + out;
-    quad old = {0};
-    if (k->b)
-        sums += bias(k, out, n);
-    if (k->accumulate) {
-        memcpy(&old, y, (size_t)n * sizeof *y);
-        sums = old + sums;
-    }
-    memcpy(y, &sums, (size_t)n * sizeof *y);
 }
 
 /* Rows x[0], x[1], ... of which the first is row `row` of the result, by rows out .. out+outs-1 of
@@ -191,37 +148,48 @@ static strips_kernel strips_for(dtype type, linear_math math) {
     }
 }
 
-/* Rounds the rows into scratch, where x points from then on. */
-static void round_rows(float *scratch, const float **x, int rows, int64_t in) {
-    for (int r = 0; r < rows; r++, scratch += in) {
-        for (int64_t i = 0; i < in; i += LANES)
-            vec_store_some(scratch + i, vec_round_bf16(vec_load_some(x[r] + i, in - i)), in - i);
-        x[r] = scratch;
-    }
-}
+/* ---- Kernels ------------------------------------------------------------------------------ */
 
-static void kernel_linear(const linear_args *a, const linear_part *part, float *scratch) {
+static void run_linear(const linear_args *a, const linear_part *part) {
     int64_t p = part->group;
     vec kept[LINEAR_PART_OUTS * TILE_ROWS];
-    linear_block block = {.w = a->w[p],
-                          .b = a->b ? a->b[p] : NULL,
-                          .y = a->y[p],
-                          .in = a->in,
-                          .w_bytes = a->w_stride * (int64_t)dtype_size(a->w_type),
-                          .y_stride = a->y_stride,
-                          .b_type = a->b_type,
-                          .accumulate = a->accumulate,
-                          .kept = kept};
+    linear_block block = linear_block_of(a, p);
+    block.kept = kept;
     strips_kernel run = strips_for(a->w_type, a->math);
     for (int64_t row = part->row_begin; row < part->row_end; row += TILE_ROWS) {
         int rows = (int)min_i64(TILE_ROWS, part->row_end - row);
         const float *x[TILE_ROWS];
         for (int r = 0; r < rows; r++)
-            x[r] = a->x[p] + (row + r) * a->x_stride;
-        if (a->math == LINEAR_BF16)
-            round_rows(scratch, x, rows, a->in);
+            x[r] = part->packed ? (const float *)part->packed + (row - part->row_begin + r) * a->in
+                                : a->x[p] + (row + r) * a->x_stride;
         run(rows, &block, x, row, part);
     }
 }
+
+/* Packed rows are f32 that were rounded to bf16. */
+static size_t rounded_bytes(int64_t in) {
+    return (size_t)in * sizeof(float);
+}
+
+static void round_rows(const linear_args *a, int64_t group, int64_t begin, int64_t end,
+                       void *packed) {
+    float *to = packed;
+    for (int64_t row = begin; row < end; row++, to += a->in) {
+        const float *x = a->x[group] + row * a->x_stride;
+        for (int64_t i = 0; i < a->in; i += LANES)
+            vec_store_some(to + i, vec_round_bf16(vec_load_some(x + i, a->in - i)), a->in - i);
+    }
+}
+
+#define LINEAR_BLOCK_ROWS (252 / TILE_ROWS * TILE_ROWS)
+
+/* What each instruction set calls linear_f32_<isa> and linear_round_<isa>. */
+#define LINEAR_KERNEL_F32                                                                          \
+    { .pack_rows = 1, .block_rows = LINEAR_BLOCK_ROWS, .run = run_linear }
+#define LINEAR_KERNEL_ROUND                                                                        \
+    {                                                                                              \
+        .pack_rows = 1, .block_rows = LINEAR_BLOCK_ROWS, .pack_bytes = rounded_bytes,              \
+        .pack = round_rows, .run = run_linear                                                      \
+    }
 
 #endif

@@ -6,12 +6,9 @@
 #include "backend/cpu/kernel_rows.h"
 #include "backend/cpu/kernel_training.h"
 
-const cpu_kernels cpu_kernels_avx2 = {
-    .name = "avx2",
-    .linear_rows = TILE_ROWS,
-    .rows = ROW_KERNELS,
-    .linear = kernel_linear,
-    .attention = kernel_attention,
-    .training = TRAINING_KERNELS,
-};
+const linear_kernel linear_f32_avx2 = LINEAR_KERNEL_F32;
+const linear_kernel linear_round_avx2 = LINEAR_KERNEL_ROUND;
+const common_kernels common_avx2 = {.rows = ROW_KERNELS,
+                                    .attention = kernel_attention,
+                                    .training = TRAINING_KERNELS};
 #endif

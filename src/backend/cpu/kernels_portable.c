@@ -5,11 +5,8 @@
 #include "backend/cpu/kernel_rows.h"
 #include "backend/cpu/kernel_training.h"
 
-const cpu_kernels cpu_kernels_portable = {
-    .name = "portable",
-    .linear_rows = TILE_ROWS,
-    .rows = ROW_KERNELS,
-    .linear = kernel_linear,
-    .attention = kernel_attention,
-    .training = TRAINING_KERNELS,
-};
+const linear_kernel linear_f32_portable = LINEAR_KERNEL_F32;
+const linear_kernel linear_round_portable = LINEAR_KERNEL_ROUND;
+const common_kernels common_portable = {.rows = ROW_KERNELS,
+                                        .attention = kernel_attention,
+                                        .training = TRAINING_KERNELS};

@@ -31,7 +31,7 @@ static void run_part(void *context, int64_t index, int worker) {
                            .kv_head = index % a->kv_heads,
                            .begin = begin,
                            .end = min_i64(begin + ATTENTION_PART_QUERIES, queries)};
-    job->cpu->kernels->attention(a, &part);
+    job->cpu->kernels->common->attention(a, &part);
 }
 
 typedef struct attention_all {

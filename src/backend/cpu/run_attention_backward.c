@@ -27,6 +27,6 @@ static void run_part(void *context, int64_t index, int worker) {
 }
 
 void cpu_run_attention_backward(cpu_backend *cpu, const attention_backward_args *args) {
-    attention_job job = {&cpu->kernels->training, args};
+    attention_job job = {&cpu->kernels->common->training, args};
     thread_pool_run(cpu->pool, args->sequences * args->kv_heads, run_part, &job);
 }

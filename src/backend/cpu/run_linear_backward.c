@@ -57,7 +57,7 @@ static void run_blocks(cpu_backend *cpu, block_job *job, int64_t depth) {
         return;
     int64_t blocks = (job->rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
     int64_t units = (job->rows + BLOCK_UNIT - 1) / BLOCK_UNIT;
-    job->kernels = &cpu->kernels->training;
+    job->kernels = &cpu->kernels->common->training;
     job->row_block = (units + blocks - 1) / blocks * BLOCK_UNIT;
     job->row_blocks = (job->rows + job->row_block - 1) / job->row_block;
     job->column_blocks = (job->columns + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;

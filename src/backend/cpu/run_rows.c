@@ -62,7 +62,9 @@ static void run_all(void *context, int64_t index, int worker) {
 }
 
 void cpu_run_rows(cpu_backend *cpu, op_kind kind, const void *args) {
-    row_job job = {.kernel = cpu->kernels->rows[kind], .args = args, .grid = grid_of(kind, args)};
+    row_job job = {.kernel = cpu->kernels->common->rows[kind],
+                   .args = args,
+                   .grid = grid_of(kind, args)};
     C2C_ASSERT(job.kernel);
     if (job.grid.groups <= 0 || job.grid.rows <= 0)
         return;

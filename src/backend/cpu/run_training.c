@@ -105,7 +105,7 @@ static void run_all(void *context, int64_t index, int worker) {
 }
 
 static void run_grid(cpu_backend *cpu, op_kind kind, const void *args) {
-    grid_job job = {.kernel = cpu->kernels->training.rows[kind],
+    grid_job job = {.kernel = cpu->kernels->common->training.rows[kind],
                     .args = args,
                     .grid = grid_of(kind, args)};
     C2C_ASSERT(job.kernel);
