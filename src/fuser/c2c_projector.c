@@ -86,6 +86,7 @@ static c2c_status configure_ablation(projector_spec *spec, const json_value *arg
     spec->use_scalars = level == 0 ? scalars : level == 4;
     spec->use_gates = spec->learning.soft_gates = level == 0 ? gates : level == 1;
     spec->use_receiver = level == 0 ? receiver : level != 3;
+    spec->ignores_receiver = !spec->use_receiver;
     return C2C_STATUS_OK;
 }
 

@@ -58,6 +58,7 @@ typedef struct projector_spec {
     bool use_gates;          /* each branch has a gate of one number: "<branch>_gate_logit" */
     bool shared_gate;        /* or both have the same one, "gate_logit" */
     bool use_receiver;       /* adds to the receiver's rows; else replaces them */
+    bool ignores_receiver;   /* never reads the receiver's rows: what stood there does not matter */
     bool scale_receiver;     /* adds to (1 - w) times the receiver's rows */
     bool by_section;         /* what a row becomes depends on the section and its place in it */
     int64_t longest_section; /* rows that a section may have; 0: any number */
@@ -289,6 +290,8 @@ struct c2c_fuser {
     projector_stack *stacks;
     int stack_count;
     int sharer_layers;       /* layers of the sharer up to the last one that is mapped */
+    int sharer_used;         /* and up to the last one that an open network reads; 0: none does */
+    bool replaces;           /* pure C2C: every row of the receiver is replaced, and none read */
     bool by_section;         /* for some projector, see projector_spec */
     int64_t longest_section; /* the least of the projectors; 0: any number of rows */
     const c2c_model *receiver, *sharer;

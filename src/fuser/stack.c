@@ -33,6 +33,11 @@ static c2c_status new_stack(c2c_fuser *fuser, const projector *p, bool closed,
     return failed ? error_memory(error, room * sizeof(void *), "a fuser's tables") : C2C_STATUS_OK;
 }
 
+/* A closed network that starts from nothing writes zeros, whatever the sharer has. */
+static bool reads_sharer(const projector_stack *stack) {
+    return !stack->closed || stack->spec.use_receiver;
+}
+
 static void push_network(projector_stack *stack, const projector *p, int layer, int sharer_layer,
                          branch which) {
     int32_t at = stack->groups++;
@@ -60,6 +65,8 @@ static c2c_status place_branch(c2c_fuser *fuser, int layer, branch which, c2c_er
         status = new_stack(fuser, p, closed, &stack, error);
     if (!status)
         push_network(stack, p, layer, link->sharer_layer, which);
+    if (!status && reads_sharer(stack) && link->sharer_layer >= fuser->sharer_used)
+        fuser->sharer_used = link->sharer_layer + 1;
     return status;
 }
 
@@ -69,6 +76,12 @@ c2c_status fuser_stacks_build(c2c_fuser *fuser, c2c_error *error) {
     if (!fuser->stacks)
         return error_memory(error, most * sizeof *fuser->stacks, "a fuser's tables");
     c2c_status status = C2C_STATUS_OK;
+    fuser->replaces = fuser->map.layers == fuser->receiver->config.layers;
+    for (int t = 0; t < fuser->map.layers; t++) {
+        const layer_link *link = &fuser->map.links[t];
+        if (link->sharer_layer < 0 || !fuser->projectors[link->projector].spec.ignores_receiver)
+            fuser->replaces = false;
+    }
     for (int t = 0; t < fuser->map.layers && !status; t++)
         for (int which = 0; which < BRANCH_COUNT && !status; which++)
             if (fuser->map.links[t].sharer_layer >= 0)

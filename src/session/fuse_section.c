@@ -69,6 +69,18 @@ bool session_fuses_whole(const c2c_session *session, int32_t mask) {
     return false;
 }
 
+bool session_replaces(const c2c_session *session, int32_t mask) {
+    /* Clean rows may be asked for by a later turn, or as K0; in turn, the first fuser decides. */
+    bool several = (mask & (mask - 1)) != 0;
+    if (mask <= 0 || session->keeps_clean || session->include_response ||
+        (several && session->fusion_mode == C2C_FUSION_PARALLEL))
+        return false;
+    size_t first = 0;
+    while (!(mask >> first & 1))
+        first++;
+    return session->pairs[first].fuser->replaces;
+}
+
 void session_fuse_response(c2c_session *session, int64_t row, int64_t count) {
     if (session->watch.cancelled)
         return;

@@ -9,8 +9,8 @@ static void run_companions(c2c_session *session, int32_t id) {
     for (size_t s = 0; s < session->pair_count; s++) {
         session_lane *sharer = &session->sharers[s];
         lane_step_advance(sharer, session->next, id);
-        if (session->pairs[s].fuser->sharer_layers > 0)
-            lane_forward(sharer, session->pairs[s].fuser->sharer_layers, DECODER_CACHE);
+        if (session->pairs[s].fuser->sharer_used > 0)
+            lane_forward(sharer, session->pairs[s].fuser->sharer_used, DECODER_CACHE);
     }
 }
 

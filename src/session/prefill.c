@@ -2,9 +2,10 @@
  *
  * The receiver is not run again over a fused section: its fused rows take the place of the clean
  * ones once the section is complete, and only later tokens see them. Work that cannot matter is
- * not done: a section that is not the last stops at its last keys and values, a sharer at its last
- * mapped layer and, unless the response is fused too, at the last fused section; and what the lanes
- * hold of an earlier prompt (turn.c says what that is) is not run again. */
+ * not done: a section that is not the last stops at its last keys and values, a sharer at the last
+ * layer that is used and, unless the response is fused too, at the last fused section; where a
+ * fuser replaces all that the receiver would compute (pure C2C) the receiver is not run; and what
+ * the lanes hold of an earlier prompt (turn.c says what that is) is not run again. */
 #include "session/session.h"
 
 #include <stdlib.h>
@@ -97,6 +98,10 @@ static int64_t run_receiver(c2c_session *session, const int32_t *prompt, int64_t
         take_from_clean(session, prompt, from, end);
         return from;
     }
+    if (session_replaces(session, mask)) {
+        lane_place_to(lane, prompt, end);
+        return from;
+    }
     if (session->keeps_clean && mask) {
         run_aside(session, prompt, start, end, from);
         return from;
@@ -117,7 +122,7 @@ static int64_t run_section(c2c_session *session, const c2c_plan *plan, const c2c
         lane_run_to(&session->clean, plan->ids, end, session->clean.model->config.layers);
     for (size_t s = 0; s < session->pair_count && sharers_needed; s++)
         lane_run_to(&session->sharers[s], plan_sharer_ids(plan, s), end,
-                    session->pairs[s].fuser->sharer_layers);
+                    session->pairs[s].fuser->sharer_used);
     if (end > kept->fused) {
         int64_t from = run_receiver(session, plan->ids, start, end, mask, seen, kept->fused);
         int64_t row = lane_row(&session->receiver, from);
@@ -134,22 +139,25 @@ static int64_t run_section(c2c_session *session, const c2c_plan *plan, const c2c
 
 /* Runs the next chunk of the response: by the receiver alone, or, with include_response, by the
  * clean receiver and the sharers, whose fused keys and values the receiver then uses for these very
- * tokens. Returns the number of tokens. */
-static int64_t run_response(c2c_session *session, const int32_t *ids, int64_t count) {
+ * tokens. `output`: logits of some of them are wanted. Returns the number of tokens. */
+static int64_t run_response(c2c_session *session, const int32_t *ids, int64_t count, bool output) {
     session_lane *lane = &session->receiver;
     int layers = lane->model->config.layers;
     int64_t row = lane->used;
     if (session->include_response) {
         lane_run(&session->clean, ids, count, layers);
         for (size_t s = 0; s < session->pair_count; s++)
-            lane_run(&session->sharers[s], ids, count, session->pairs[s].fuser->sharer_layers);
+            lane_run(&session->sharers[s], ids, count, session->pairs[s].fuser->sharer_used);
     }
     int64_t rows = lane_push(lane, ids, count);
     session_record_response(session, count);
     if (session->include_response)
         session_fuse_response(session, row, rows);
     if (rows > 0)
-        lane_forward(lane, layers, session->include_response ? DECODER_READ_ONLY : DECODER_OUTPUT);
+        lane_forward(lane, layers,
+                     session->include_response ? DECODER_READ_ONLY
+                     : output                  ? DECODER_OUTPUT
+                                               : DECODER_CACHE);
     return rows;
 }
 
@@ -165,7 +173,7 @@ static void run_last(c2c_session *session, const c2c_plan *plan, int64_t start, 
         last--;
     for (int64_t n; done < end; done += n) {
         n = min_i64(session->chunk, end - done);
-        run_response(session, plan->ids + done, n);
+        run_response(session, plan->ids + done, n, logits || (done <= last && last < done + n));
         for (int64_t i = done, row = 0; i < done + n; i++) {
             if (plan->ids[i] == C2C_PADDING)
                 continue;
@@ -203,9 +211,12 @@ static int64_t count_work(const c2c_session *session, const c2c_plan *plan,
                 break;
         }
     }
-    work += count_tokens(plan->ids, max_i64(session->receiver.position, first_fused), end);
+    int64_t start = 0, at = max_i64(session->receiver.position, first_fused);
+    for (size_t i = 0; i < count; start += sections[i++].length)
+        if (i + 1 == count || !session_replaces(session, sections[i].mask))
+            work += count_tokens(plan->ids, max_i64(at, start), start + sections[i].length);
     for (size_t s = 0; s < session->pair_count; s++)
-        if (session->pairs[s].fuser->sharer_layers > 0)
+        if (session->pairs[s].fuser->sharer_used > 0)
             work +=
                 count_tokens(plan_sharer_ids(plan, s), session->sharers[s].position, needed_end);
     return work;
@@ -282,7 +293,7 @@ c2c_status session_step(c2c_session *session, int32_t id, float *logits, c2c_err
         return error_set(error, C2C_STATUS_CONTEXT_FULL, "the context of %lld tokens is full",
                          (long long)session->context);
     C2C_ASSERT(id >= 0 && id < lane->model->config.vocabulary);
-    run_response(session, &id, 1);
+    run_response(session, &id, 1, true);
     read_logits(session, 0, logits);
     session->ready = true;
     return C2C_STATUS_OK;

@@ -173,6 +173,9 @@ c2c_status c2c_session_open(c2c_session **out, const c2c_model *receiver, const 
     session->include_response = options->include_response && pair_count > 0;
     /* A fused response has a clean copy of everything already. */
     session->keeps_clean = options->keep_clean && pair_count > 0 && !session->include_response;
+    /* One fuser that replaces them never reads them. */
+    if (pair_count == 1 && pairs[0].fuser->replaces)
+        session->keeps_clean = false;
     if ((status = alloc_pairs(session, pairs, pair_count, error)) ||
         (status = choose_context(session, options->context, error)))
         goto failed;

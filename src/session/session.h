@@ -170,6 +170,10 @@ void session_fuse(c2c_session *session, int64_t receiver_row, const int64_t *sha
 /* Whether what becomes of a row depends on the whole section, for a fuser that mask selects. */
 bool session_fuses_whole(const c2c_session *session, int32_t mask);
 
+/* Whether the receiver's own rows of a section with this mask are read by nothing, so that they
+ * need not be computed. */
+bool session_replaces(const c2c_session *session, int32_t mask);
+
 /* include_response: makes the receiver's rows from `row` on, which its lane has pushed already, of
  * the clean copy's and the sharers' rows of the same tokens. */
 void session_fuse_response(c2c_session *session, int64_t row, int64_t count);

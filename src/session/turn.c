@@ -91,7 +91,8 @@ static bool keep_section(session_kept *kept, const c2c_session *session, const c
             return true;
         }
         /* The rest of a fused section is run on the clean rows of its beginning. */
-        if (session->keeps_clean || (session->include_response && !n->seen) || !n->mask)
+        if (session->keeps_clean || (session->include_response && !n->seen) || !n->mask ||
+            session_replaces(session, n->mask))
             kept->fused = fused;
     }
     if (session->include_response && !n->seen) {
@@ -104,7 +105,8 @@ static bool keep_section(session_kept *kept, const c2c_session *session, const c
             clean++;
         rows = clean;
     }
-    kept->rows = rows;
+    /* Where rows before fusion are never computed, those that are fused take their place. */
+    kept->rows = max_i64(rows, kept->fused);
     return rows == n->end;
 }
 

@@ -198,6 +198,10 @@ static void test_untrained_fusers_run(void **state) {
     assert_int_equal(alone.count, ANSWER);
     assert_memory_equal(&alone, &closed, sizeof alone);
     assert_memory_not_equal(&alone, &open, sizeof alone);
+    /* Nothing asks for what the sharer would compute, or for what is replaced. */
+    assert_int_equal(gated->sharer_used, 0);
+    assert_int_equal(pure->sharer_used, 6);
+    assert_true(pure->replaces && !gated->replaces);
     c2c_fuser_close(gated);
     c2c_fuser_close(pure);
 }

@@ -60,6 +60,19 @@ static world open_world(bool queue, const char *fuser) {
     return w;
 }
 
+/* With a fuser of pure C2C, which replaces every row of the receiver. */
+static world open_pure_world(void) {
+    world w = open_world(false, NULL);
+    const c2c_recipe recipe = {.text = "{\"projector\": {\"type\": \"AblationProjector\", "
+                                       "\"params\": {\"hidden_dim\": 32, \"intermediate_dim\": 24, "
+                                       "\"ablation_level\": 3}}, \"mapping\": \"k_nearest\"}",
+                               .seed = 4};
+    c2c_fuser_close(w.fuser);
+    assert_ok(c2c_fuser_new(&w.fuser, w.receiver, w.sharer, &recipe, &test_error));
+    assert_true(w.fuser->replaces);
+    return w;
+}
+
 static void close_world(world *w) {
     c2c_fuser_close(w->fuser);
     c2c_model_close(w->sharer);
@@ -364,6 +377,16 @@ static void test_turns_of_projectors_that_see_the_section(void **state) {
     test_folder_remove(folder);
 }
 
+/* The receiver is not run over what is replaced: not even where a section grows. (With two sharers
+ * and clean rows it is, which must not change anything.) */
+static void test_turns_of_pure_fusers(void **state) {
+    (void)state;
+    world w = open_pure_world();
+    for (uint64_t seed = 3000; seed < 3100; seed++)
+        run_conversation(&w, seed);
+    close_world(&w);
+}
+
 /* The same where ops run late and memory is hidden from the host. */
 static void test_turns_on_a_queue(void **state) {
     (void)state;
@@ -446,6 +469,35 @@ static void test_only_what_is_new_is_run(void **state) {
     assert_int_equal(e.sharers_ran, second - first - decoded);
 }
 
+static void test_pure_fusion_runs_no_receiver(void **state) {
+    (void)state;
+    world w = open_pure_world();
+    int32_t ids[24];
+    for (int i = 0; i < 24; i++)
+        ids[i] = 5 + 7 * i;
+    const c2c_section sections[] = {{6, 0}, {10, 1}, {8, 0}};
+    c2c_plan plan = {.ids = ids, .token_count = 24, .sections = sections, .section_count = 3};
+    for (int keep = 0; keep < 2; keep++) {
+        c2c_session *session =
+            open_session(&w, 1,
+                         &(c2c_session_options){.context = CONTEXT, .keep_clean = keep != 0});
+        c2c_extension e;
+        assert_ok(c2c_session_extend(session, &plan, &e, &test_error));
+        assert_int_equal(e.receiver_ran, 14);
+        assert_int_equal(e.sharers_ran, 16);
+        /* The usual plan of a longer prompt: all but its last token are fused. */
+        assert_ok(c2c_session_extend(session, &(c2c_plan){.ids = ids, .token_count = 12}, &e,
+                                     &test_error));
+        assert_int_equal(e.receiver_ran, 1);
+        assert_ok(c2c_session_extend(session, &(c2c_plan){.ids = ids, .token_count = 20}, &e,
+                                     &test_error));
+        assert_int_equal(e.kept, 11);
+        assert_int_equal(e.receiver_ran, 1);
+        c2c_session_close(session);
+    }
+    close_world(&w);
+}
+
 /* A prompt that cannot be run leaves the conversation as it was. */
 static void test_a_refused_turn_changes_nothing(void **state) {
     (void)state;
@@ -506,8 +558,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_turns_equal_fresh_runs),
         cmocka_unit_test(test_turns_of_projectors_that_see_the_section),
+        cmocka_unit_test(test_turns_of_pure_fusers),
         cmocka_unit_test(test_turns_on_a_queue),
         cmocka_unit_test(test_only_what_is_new_is_run),
+        cmocka_unit_test(test_pure_fusion_runs_no_receiver),
         cmocka_unit_test(test_a_refused_turn_changes_nothing),
         cmocka_unit_test(test_a_cancelled_turn),
     };

@@ -42,13 +42,14 @@ typedef struct linear_part {
 /* One way to multiply. Rows of x are packed (rounded, brought into an order) once, then every block
  * of outputs reads them; pack_rows of them lie together, the last ones padded. */
 typedef struct linear_kernel {
-    int pack_rows, block_rows;        /* of a pack, and of a part: a multiple of the former */
+    /* Of a pack; that are best run together; of a part at most. Each divides the next. */
+    int pack_rows, step_rows, block_rows;
     size_t (*pack_bytes)(int64_t in); /* of pack_rows rows; NULL: x is used as it lies */
     void (*pack)(const linear_args *a, int64_t group, int64_t begin, int64_t end, void *packed);
     void (*run)(const linear_args *a, const linear_part *part);
 } linear_kernel;
 
-#define LINEAR_MAX_BLOCK_ROWS 256
+#define LINEAR_MAX_BLOCK_ROWS 264
 
 /* Queries of one sequence that share a kv head. Query i of the sequence's list for that head is
  * row i / (H / G), head i % (H / G) of the group. */

@@ -185,11 +185,11 @@ static void round_rows(const linear_args *a, int64_t group, int64_t begin, int64
 
 /* What each instruction set calls linear_f32_<isa> and linear_round_<isa>. */
 #define LINEAR_KERNEL_F32                                                                          \
-    { .pack_rows = 1, .block_rows = LINEAR_BLOCK_ROWS, .run = run_linear }
+    { .pack_rows = 1, .step_rows = TILE_ROWS, .block_rows = LINEAR_BLOCK_ROWS, .run = run_linear }
 #define LINEAR_KERNEL_ROUND                                                                        \
     {                                                                                              \
-        .pack_rows = 1, .block_rows = LINEAR_BLOCK_ROWS, .pack_bytes = rounded_bytes,              \
-        .pack = round_rows, .run = run_linear                                                      \
+        .pack_rows = 1, .step_rows = TILE_ROWS, .block_rows = LINEAR_BLOCK_ROWS,                   \
+        .pack_bytes = rounded_bytes, .pack = round_rows, .run = run_linear                         \
     }
 
 #endif

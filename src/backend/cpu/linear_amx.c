@@ -14,6 +14,8 @@
 #define K_BLOCK 1024 /* so that two tiles of outputs, 64 KB, stay in the second-level cache */
 #define STRIP   (2 * SIDE)
 
+#define BLOCK_ROWS 256
+
 static int64_t steps_of(int64_t in) {
     return (in + STEP - 1) / STEP;
 }
@@ -83,7 +85,7 @@ typedef struct strip {
     /* weights of a piece of k as left sides: [step][two of outputs][16][32] */
     _Alignas(64) uint16_t w[K_BLOCK / STEP][2][SIDE][STEP];
     /* sums between two pieces, then the result: [16 rows][two of outputs][output][row] */
-    _Alignas(64) float sums[LINEAR_MAX_BLOCK_ROWS / SIDE][2][SIDE][SIDE];
+    _Alignas(64) float sums[BLOCK_ROWS / SIDE][2][SIDE][SIDE];
 } strip;
 
 /* The weights of outputs out .. out+outs-1 next to each other: in the file they are so far apart
@@ -211,7 +213,8 @@ static void run(const linear_args *a, const linear_part *part) {
 
 extern const linear_kernel linear_bf16_amx;
 const linear_kernel linear_bf16_amx = {.pack_rows = SIDE,
-                                       .block_rows = LINEAR_MAX_BLOCK_ROWS,
+                                       .step_rows = STRIP,
+                                       .block_rows = BLOCK_ROWS,
                                        .pack_bytes = pack_bytes,
                                        .pack = pack_rows,
                                        .run = run};

@@ -189,6 +189,10 @@ static void run(const linear_args *a, const linear_part *part) {
 }
 
 extern const linear_kernel linear_bf16_dot;
-const linear_kernel linear_bf16_dot = {
-    .pack_rows = 1, .block_rows = 252, .pack_bytes = row_bytes, .pack = pack_rows, .run = run};
+const linear_kernel linear_bf16_dot = {.pack_rows = 1,
+                                       .step_rows = PANEL_ROWS,
+                                       .block_rows = LINEAR_MAX_BLOCK_ROWS,
+                                       .pack_bytes = row_bytes,
+                                       .pack = pack_rows,
+                                       .run = run};
 #endif

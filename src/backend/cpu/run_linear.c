@@ -16,7 +16,7 @@ typedef struct linear_job {
     cpu_backend *cpu;
     const linear_args *args;
     const linear_kernel *kernel;
-    int64_t row_blocks, out_blocks, first, units;
+    int64_t block_rows, row_blocks, out_blocks, first, units;
     size_t unit_bytes;  /* packed; 0: not packed */
     int64_t pack_parts; /* of a unit */
 } linear_job;
@@ -28,10 +28,10 @@ static const linear_kernel *kernel_for(const cpu_kernels *kernels, const linear_
 }
 
 static linear_part unit_part(const linear_job *job, int64_t index) {
-    int64_t unit = job->first + index, row = unit % job->row_blocks * job->kernel->block_rows;
+    int64_t unit = job->first + index, row = unit % job->row_blocks * job->block_rows;
     return (linear_part){.group = unit / job->row_blocks,
                          .row_begin = row,
-                         .row_end = min_i64(row + job->kernel->block_rows, job->args->rows),
+                         .row_end = min_i64(row + job->block_rows, job->args->rows),
                          .packed = job->unit_bytes
                                        ? job->cpu->packed + (size_t)index * job->unit_bytes
                                        : NULL};
@@ -71,8 +71,9 @@ static void run_all(void *context, int64_t index, int worker) {
 static void run_job(linear_job *job) {
     thread_pool *pool = job->cpu->pool;
     const linear_args *a = job->args;
-    double unit_rows = (double)min_i64(a->rows, job->kernel->block_rows);
-    if ((double)job->units * unit_rows * (double)a->out * (double)a->in < INLINE_WORK) {
+    if ((double)job->units * (double)min_i64(a->rows, job->block_rows) * (double)a->out *
+            (double)a->in <
+        INLINE_WORK) {
         thread_pool_run(pool, 1, run_all, job);
         return;
     }
@@ -81,11 +82,20 @@ static void run_job(linear_job *job) {
     thread_pool_run(pool, job->units * job->out_blocks, run_part, job);
 }
 
+/* Blocks of about the same number of rows, in whole steps of the kernel. */
+static void cut_rows(linear_job *job) {
+    int64_t rows = job->args->rows, most = job->kernel->block_rows, step = job->kernel->step_rows;
+    job->row_blocks = (rows + most - 1) / most;
+    int64_t share = (rows + job->row_blocks - 1) / job->row_blocks;
+    job->block_rows = (share + step - 1) / step * step;
+    job->row_blocks = (rows + job->block_rows - 1) / job->block_rows;
+}
+
 /* As many units at a time as there is room for packed rows. */
 static void run_packed(linear_job *job, int64_t all) {
     cpu_backend *cpu = job->cpu;
     const linear_kernel *kernel = job->kernel;
-    int64_t rows = min_i64(job->args->rows, kernel->block_rows);
+    int64_t rows = min_i64(job->args->rows, job->block_rows);
     job->pack_parts = (rows + PACK_PART_ROWS - 1) / PACK_PART_ROWS;
     job->unit_bytes = (size_t)((rows + kernel->pack_rows - 1) / kernel->pack_rows) *
                       kernel->pack_bytes(job->args->in);
@@ -106,8 +116,8 @@ void cpu_run_linear(cpu_backend *cpu, const linear_args *args) {
     linear_job job = {.cpu = cpu,
                       .args = args,
                       .kernel = kernel,
-                      .row_blocks = (args->rows + kernel->block_rows - 1) / kernel->block_rows,
                       .out_blocks = (args->out + LINEAR_PART_OUTS - 1) / LINEAR_PART_OUTS};
+    cut_rows(&job);
     job.units = args->groups * job.row_blocks;
     if (kernel->pack)
         run_packed(&job, job.units);
