@@ -6,8 +6,6 @@
 #include <stdlib.h>
 
 #define FREE_PAIR UINT64_MAX
-#define NO_SYMBOL UINT32_MAX
-#define NO_RANK   UINT32_MAX
 
 /* ---- The table of merges ------------------------------------------------------------------ */
 
@@ -193,7 +191,7 @@ static void find_bytes(bpe *b) {
 }
 
 /* Merges of two single bytes, which every word starts with, by their bytes. */
-c2c_status bpe_prepare_bytes(bpe *b, const loader *l) {
+static c2c_status load_byte_pairs(bpe *b, const loader *l) {
     bpe_merge *pairs = arena_alloc(l->arena, 65536 * sizeof *pairs);
     if (!pairs)
         return error_memory(l->error, 65536 * sizeof *pairs, "merges");
@@ -205,27 +203,9 @@ c2c_status bpe_prepare_bytes(bpe *b, const loader *l) {
     return C2C_STATUS_OK;
 }
 
-#define MARK "\xe2\x96\x81" /* U+2581, which stands for a space */
-
-static bool starts_with_mark(const char *text, size_t length) {
-    return length >= 3 && memcmp(text, MARK, 3) == 0;
-}
-
-/* Sentencepiece-style models get whole texts as one word. Where no merge joins a mark to anything
- * but a mark before it, the text may be cut there, and shorter words cost less and come again. */
-static void find_mark_starts(bpe *b) {
-    const vocabulary *v = b->vocabulary;
-    b->starts_at_mark =
-        b->unknown >= 0 && !b->ignore_merges && b->merges && vocabulary_find_model(v, MARK, 3) >= 0;
-    for (size_t i = 0; b->starts_at_mark && i <= b->mask; i++) {
-        if (b->merges[i].pair == FREE_PAIR)
-            continue;
-        const vocabulary_token *left = &v->tokens[b->merges[i].pair >> 32];
-        const vocabulary_token *right = &v->tokens[b->merges[i].pair & UINT32_MAX];
-        if (starts_with_mark(right->text, right->length))
-            b->starts_at_mark =
-                left->length >= 3 && starts_with_mark(left->text + left->length - 3, 3);
-    }
+c2c_status bpe_prepare(bpe *b, bool byte_level, const loader *l) {
+    c2c_status status = byte_level ? load_byte_pairs(b, l) : C2C_STATUS_OK;
+    return status == C2C_STATUS_OK ? bpe_seams_load(&b->seams, b, byte_level, l) : status;
 }
 
 bool bpe_has_all_bytes(const bpe *b) {
@@ -285,7 +265,5 @@ c2c_status bpe_load(bpe *b, const vocabulary *v, const json_value *model, const 
     c2c_status status = load_options(b, model, l);
     if (status == C2C_STATUS_OK)
         status = load_merges(b, json_get(model, "merges"), l);
-    if (status == C2C_STATUS_OK)
-        find_mark_starts(b);
     return status;
 }

@@ -1,8 +1,10 @@
 /* bpe_word.c - byte pair encoding of one word: it starts as its characters and is merged pair by
  * pair, always the pair of the lowest rank, of equals the leftmost.
  *
- * Byte-level words arrive as bytes, whose tokens were found at loading. A heap holds the ranks of
- * neighbours, so a word of n characters costs n log n, however long it is. */
+ * Byte-level words arrive as bytes, whose tokens were found at loading. In long words a heap holds
+ * the ranks of neighbours, so a word of n characters costs n log n, however long it is. Words are
+ * cut where nothing can merge (bpe_seams.c), and what was merged once is looked up
+ * (word_cache.c). */
 #include "tokenizer/internal.h"
 
 #include <stdlib.h>
@@ -20,27 +22,28 @@ typedef struct bpe_symbol {
     int32_t merged; /* the token that this would give */
 } symbol;
 
-/* Words that come again are looked up, not merged again: most words of a long text do. Rows are
- * chosen by hash and overwritten. */
-#define CACHE_ROWS   2048
-#define CACHE_BYTES  24
-#define CACHE_TOKENS 6
-
-typedef struct bpe_cached {
-    uint8_t length, count; /* length 0: a free row */
-    uint8_t ends[CACHE_TOKENS];
-    int32_t ids[CACHE_TOKENS];
-    char bytes[CACHE_BYTES]; /* zeros behind the word */
-} cached;
-
+/* Words of more units are merged with a heap, shorter ones by looking at all of them each time. */
+#define SHORT_WORD 48
+/* Longer words hardly come again. */
+#define CACHE_WORD_BYTES 256
 /* Below this a text does not pay for the cache's memory. */
 #define CACHE_TEXT_BYTES 2048
 
 /* Contents are not kept: every word starts anew. */
-static c2c_status work_reserve(bpe_work *w, size_t symbols, c2c_error *error) {
-    if (symbols <= w->capacity)
+static c2c_status reserve_units(bpe_work *w, size_t count, c2c_error *error) {
+    if (count <= w->unit_capacity)
         return C2C_STATUS_OK;
-    size_t capacity = symbols < 4096 ? symbols * 2 + 64 : symbols;
+    size_t capacity = count < 4096 ? count * 2 + 64 : count;
+    free(w->units);
+    w->units = malloc(capacity * sizeof *w->units);
+    w->unit_capacity = w->units ? capacity : 0;
+    return w->units ? C2C_STATUS_OK : error_memory(error, capacity * sizeof *w->units, "a word");
+}
+
+static c2c_status reserve_symbols(bpe_work *w, size_t count, c2c_error *error) {
+    if (count <= w->capacity)
+        return C2C_STATUS_OK;
+    size_t capacity = count < 4096 ? count * 2 : count;
     free(w->symbols);
     free(w->heap);
     /* A symbol enters the heap once, and two with every merge. */
@@ -52,22 +55,23 @@ static c2c_status work_reserve(bpe_work *w, size_t symbols, c2c_error *error) {
 }
 
 void bpe_work_free(bpe_work *w) {
+    free(w->units);
     free(w->symbols);
     free(w->heap);
-    free(w->cache);
+    word_cache_free(w->cache);
     buffer_free(&w->text);
     *w = (bpe_work){0};
 }
 
 /* ---- Splitting and merging ---------------------------------------------------------------- */
 
-static void add_symbol(symbol *symbols, uint32_t *count, int32_t id, size_t length) {
-    symbols[(*count)++] = (symbol){.id = id, .length = (uint32_t)length};
+static void add_unit(bpe_unit *units, uint32_t *count, int32_t id, size_t length) {
+    units[(*count)++] = (bpe_unit){id, (uint32_t)length};
 }
 
 /* Characters that the vocabulary lacks become bytes ("<0x0A>") or the unknown token, or nothing.
  * As in Hugging Face, an unknown token waits for what follows, since it may grow; bytes pass it. */
-static uint32_t split_word(const bpe *b, piece word, bool byte_level, symbol *symbols) {
+static uint32_t split_word(const bpe *b, piece word, bool byte_level, bpe_unit *units) {
     uint32_t count = 0;
     size_t waiting = 0; /* bytes of an unknown token not yet added */
     for (size_t i = 0, size = 1; i < word.length; i += size) {
@@ -75,30 +79,30 @@ static uint32_t split_word(const bpe *b, piece word, bool byte_level, symbol *sy
         if (byte_level) {
             id = b->bytes[(uint8_t)word.bytes[i]];
         } else {
-            utf8_read(word.bytes + i, &size);
-            id = vocabulary_find_model(b->vocabulary, word.bytes + i, size);
+            uint32_t character = utf8_read(word.bytes + i, &size);
+            id = bpe_character(b, word.bytes + i, size, character);
         }
         bool fallback = id < 0 && b->byte_fallback;
         for (size_t j = 0; j < size && fallback; j++)
             fallback = b->fallback[(uint8_t)word.bytes[i + j]] >= 0;
         if (fallback) {
             for (size_t j = 0; j < size; j++)
-                add_symbol(symbols, &count, b->fallback[(uint8_t)word.bytes[i + j]], 1);
+                add_unit(units, &count, b->fallback[(uint8_t)word.bytes[i + j]], 1);
             continue;
         }
         if (id < 0 && b->unknown < 0)
             continue;
         if (waiting > 0 && (id >= 0 || !b->fuse_unknown)) {
-            add_symbol(symbols, &count, b->unknown, waiting);
+            add_unit(units, &count, b->unknown, waiting);
             waiting = 0;
         }
         if (id >= 0)
-            add_symbol(symbols, &count, id, size);
+            add_unit(units, &count, id, size);
         else
             waiting += size;
     }
     if (waiting > 0)
-        add_symbol(symbols, &count, b->unknown, waiting);
+        add_unit(units, &count, b->unknown, waiting);
     return count;
 }
 
@@ -142,16 +146,21 @@ static void consider(const bpe *b, bpe_work *w, size_t *heap_count, uint32_t i) 
          s->next == NO_SYMBOL ? NULL : bpe_find_merge(b, s->id, w->symbols[s->next].id));
 }
 
-/* `bytes`: the word, where its symbols are its bytes; else NULL. */
-static void merge_word(const bpe *b, bpe_work *w, uint32_t count, const char *bytes) {
+/* Merging with the heap. `bytes`: the word, where its units are its bytes; else NULL. */
+static c2c_status merge_long(const bpe *b, bpe_work *w, uint32_t *count, const char *bytes,
+                             c2c_error *error) {
+    c2c_status status = reserve_symbols(w, *count, error);
+    if (status != C2C_STATUS_OK)
+        return status;
     symbol *symbols = w->symbols;
     size_t heap_count = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        symbols[i].previous = i > 0 ? i - 1 : NO_SYMBOL;
-        symbols[i].next = i + 1 < count ? i + 1 : NO_SYMBOL;
-    }
-    for (uint32_t i = 0; i < count; i++)
-        if (bytes && i + 1 < count)
+    for (uint32_t i = 0; i < *count; i++)
+        symbols[i] = (symbol){.id = w->units[i].id,
+                              .length = w->units[i].length,
+                              .previous = i > 0 ? i - 1 : NO_SYMBOL,
+                              .next = i + 1 < *count ? i + 1 : NO_SYMBOL};
+    for (uint32_t i = 0; i < *count; i++)
+        if (bytes && i + 1 < *count)
             note(w, &heap_count, i, &b->byte_pairs[(uint8_t)bytes[i] << 8 | (uint8_t)bytes[i + 1]]);
         else
             consider(b, w, &heap_count, i);
@@ -173,61 +182,56 @@ static void merge_word(const bpe *b, bpe_work *w, uint32_t count, const char *by
             consider(b, w, &heap_count, s->previous);
         consider(b, w, &heap_count, i);
     }
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < *count; i++)
+        if (symbols[i].length > 0)
+            w->units[left++] = (bpe_unit){symbols[i].id, symbols[i].length};
+    *count = left;
+    return C2C_STATUS_OK;
 }
 
-/* ---- The cache ---------------------------------------------------------------------------- */
-
-/* Where this word belongs; *key becomes its bytes with zeros behind. */
-static cached *cache_row(bpe_work *w, piece word, char key[CACHE_BYTES]) {
-    uint64_t h = word.length, part;
-    memset(key, 0, CACHE_BYTES);
-    memcpy(key, word.bytes, word.length);
-    for (size_t i = 0; i < CACHE_BYTES; i += sizeof part) {
-        memcpy(&part, key + i, sizeof part);
-        h = (h ^ part) * 0x9e3779b97f4a7c15u;
-        h ^= h >> 32;
-    }
-    return &w->cache[h % CACHE_ROWS];
+/* The rank of merging units i and i + 1 and the token that this gives. */
+static uint32_t rank_of(const bpe *b, const bpe_unit *units, uint32_t i, int32_t *merged) {
+    const bpe_merge *m = bpe_find_merge(b, units[i].id, units[i + 1].id);
+    if (!m)
+        return NO_RANK;
+    *merged = m->merged;
+    return m->rank;
 }
 
-/* The row that holds this word or may hold it; NULL when it is not for the cache. */
-static cached *cache_find(encoder *e, piece word, bool *hit) {
-    char key[CACHE_BYTES];
-    bpe_work *w = &e->bpe;
-    *hit = false;
-    if (word.length > CACHE_BYTES || e->length < CACHE_TEXT_BYTES)
-        return NULL;
-    if (!w->cache) /* without memory for it there is no cache */
-        w->cache = calloc(CACHE_ROWS, sizeof *w->cache);
-    if (!w->cache)
-        return NULL;
-    cached *row = cache_row(w, word, key);
-    *hit = row->length == word.length && memcmp(row->bytes, key, CACHE_BYTES) == 0;
-    if (!*hit) {
-        memcpy(row->bytes, key, CACHE_BYTES);
-        row->length = 0;
-        row->count = 0;
+/* The same for few units, side by side in memory: the lowest rank is looked for among all. */
+static uint32_t merge_short(const bpe *b, bpe_unit *units, uint32_t count, const char *bytes) {
+    uint32_t ranks[SHORT_WORD];
+    int32_t merged[SHORT_WORD];
+    for (uint32_t i = 0; i + 1 < count; i++) {
+        if (bytes) {
+            const bpe_merge *m = &b->byte_pairs[(uint8_t)bytes[i] << 8 | (uint8_t)bytes[i + 1]];
+            ranks[i] = m->rank;
+            merged[i] = m->merged;
+        } else {
+            ranks[i] = rank_of(b, units, i, &merged[i]);
+        }
     }
-    return row;
-}
-
-/* Ids repeat, offsets do not: they come from this word's own place. */
-static c2c_status emit_cached(encoder *e, piece word, const cached *row) {
-    c2c_status status = C2C_STATUS_OK;
-    for (size_t i = 0, start = 0; i < row->count && status == C2C_STATUS_OK; i++) {
-        status = encoder_emit(e, row->ids[i], piece_origin(word, start, row->ends[i]));
-        start = row->ends[i];
+    while (count > 1) {
+        uint32_t best = 0;
+        for (uint32_t i = 1; i + 1 < count; i++)
+            best = ranks[i] < ranks[best] ? i : best;
+        if (ranks[best] == NO_RANK)
+            break;
+        units[best].id = merged[best];
+        units[best].length += units[best + 1].length;
+        count--;
+        for (uint32_t i = best + 1; i < count; i++) {
+            units[i] = units[i + 1];
+            ranks[i - 1] = ranks[i];
+            merged[i - 1] = merged[i];
+        }
+        if (best > 0)
+            ranks[best - 1] = rank_of(b, units, best - 1, &merged[best - 1]);
+        if (best + 1 < count)
+            ranks[best] = rank_of(b, units, best, &merged[best]);
     }
-    return status;
-}
-
-/* One token of the word in a row that is being filled; a row that is too small stays free. */
-static void cache_token(cached *row, int32_t id, size_t end) {
-    if (row->count < CACHE_TOKENS) {
-        row->ids[row->count] = id;
-        row->ends[row->count] = (uint8_t)end;
-    }
-    row->count++;
+    return count;
 }
 
 /* ---- One word ----------------------------------------------------------------------------- */
@@ -253,68 +257,85 @@ static int32_t find_whole(const bpe *b, bpe_work *w, piece word, bool byte_level
     return vocabulary_find_model(b->vocabulary, w->text.data, w->text.length);
 }
 
-/* Emits the tokens of a word that was merged; `row` may be NULL. */
-static c2c_status emit_symbols(encoder *e, piece word, uint32_t count, cached *row) {
+/* Ids repeat, offsets do not: they come from this word's own place. */
+static c2c_status emit_units(encoder *e, piece word, const bpe_unit *units, size_t count) {
     c2c_status status = C2C_STATUS_OK;
-    size_t start = 0;
-    for (uint32_t i = 0; i < count && status == C2C_STATUS_OK; i++) {
-        const symbol *s = &e->bpe.symbols[i];
-        if (s->length == 0)
-            continue;
-        status = encoder_emit(e, s->id, piece_origin(word, start, start + s->length));
-        start += s->length;
-        if (row)
-            cache_token(row, s->id, start);
+    for (size_t i = 0, start = 0; i < count && status == C2C_STATUS_OK; i++) {
+        size_t end = start + units[i].length;
+        status = encoder_emit(e, units[i].id, piece_origin(word, start, end));
+        start = end;
     }
-    if (row && row->count <= CACHE_TOKENS)
-        row->length = (uint8_t)word.length;
     return status;
 }
 
-/* The cache first, then the whole word where the model wants that, then merging. */
-static c2c_status encode_word(const bpe *b, encoder *e, piece word, bool byte_level) {
-    bool hit;
-    cached *row = cache_find(e, word, &hit);
-    if (hit)
-        return emit_cached(e, word, row);
-    c2c_status status = C2C_STATUS_OK;
-    if (b->ignore_merges) {
-        int32_t id = find_whole(b, &e->bpe, word, byte_level, &status, e->error);
-        if (status != C2C_STATUS_OK)
-            return status;
-        if (id >= 0)
-            return encoder_emit(e, id, piece_origin(word, 0, word.length));
+/* The cache, for words that it may hold; NULL where there is none. */
+static word_cache *cache_for(encoder *e, size_t length) {
+    bpe_work *w = &e->bpe;
+    if (length > CACHE_WORD_BYTES || e->length < CACHE_TEXT_BYTES)
+        return NULL;
+    if (!w->cache && !w->cache_failed) {
+        w->cache = word_cache_new(e->length);
+        w->cache_failed = !w->cache; /* then all words are merged */
     }
-    status = work_reserve(&e->bpe, word.length, e->error);
-    if (status != C2C_STATUS_OK)
-        return status;
-    uint32_t count = split_word(b, word, byte_level, e->bpe.symbols);
-    merge_word(b, &e->bpe, count, byte_level ? word.bytes : NULL);
-    return emit_symbols(e, word, count, row);
+    return w->cache;
 }
 
-/* The end of the part that starts at `start`: before the next mark that has another character
- * before it. */
-static size_t part_end(piece word, size_t start) {
-    for (size_t i = start + 1; i + 2 < word.length; i++) {
-        const char *mark = memchr(word.bytes + i, 0xe2, word.length - i);
-        if (!mark)
-            break;
-        i = (size_t)(mark - word.bytes);
-        if (word.length - i >= 3 && memcmp(mark, "\xe2\x96\x81", 3) == 0 &&
-            (i < 3 || memcmp(mark - 3, "\xe2\x96\x81", 3) != 0))
-            return i;
+/* A whole word, or a part of one between seams: the cache first, then the whole word where the
+ * model wants that, then merging. */
+static c2c_status encode_part(const bpe *b, encoder *e, piece word, bool byte_level, bool part) {
+    word_key key;
+    size_t known;
+    word_cache *cache = cache_for(e, word.length);
+    const bpe_unit *units =
+        cache ? word_cache_find(cache, &key, word.bytes, word.length, part, &known) : NULL;
+    if (units)
+        return emit_units(e, word, units, known);
+    c2c_status status = reserve_units(&e->bpe, word.length, e->error);
+    if (status != C2C_STATUS_OK)
+        return status;
+    uint32_t count = 0;
+    if (b->ignore_merges && !part) {
+        int32_t id = find_whole(b, &e->bpe, word, byte_level, &status, e->error);
+        if (id >= 0)
+            add_unit(e->bpe.units, &count, id, word.length);
     }
-    return word.length;
+    if (status == C2C_STATUS_OK && count == 0) {
+        const char *bytes = byte_level ? word.bytes : NULL;
+        count = split_word(b, word, byte_level, e->bpe.units);
+        if (count <= SHORT_WORD)
+            count = merge_short(b, e->bpe.units, count, bytes);
+        else
+            status = merge_long(b, &e->bpe, &count, bytes, e->error);
+    }
+    if (status != C2C_STATUS_OK)
+        return status;
+    if (cache)
+        word_cache_add(cache, &key, word.bytes, e->bpe.units, count);
+    return emit_units(e, word, e->bpe.units, count);
+}
+
+/* ASCII words have no seams that are looked for: see bpe_seams.c. */
+static bool is_ascii(piece word) {
+    for (size_t i = 0; i < word.length; i++)
+        if ((unsigned char)word.bytes[i] >= 0x80)
+            return false;
+    return true;
 }
 
 c2c_status bpe_encode(const bpe *b, encoder *e, piece word, bool byte_level) {
-    if (byte_level || !b->starts_at_mark)
-        return encode_word(b, e, word, byte_level);
+    if (byte_level && is_ascii(word))
+        return encode_part(b, e, word, true, false);
     c2c_status status = C2C_STATUS_OK;
     for (size_t start = 0, end; start < word.length && status == C2C_STATUS_OK; start = end) {
-        end = part_end(word, start);
-        status = encode_word(b, e, piece_slice(word, start, end), false);
+        int32_t alone = -1;
+        end = byte_level ? bpe_seam_bytes(b, word, start) : bpe_seam(b, word, start, &alone);
+        if (alone >= 0) { /* nothing to merge */
+            status = encoder_emit(e, alone, piece_origin(word, start, end));
+            continue;
+        }
+        /* A token that is the whole word would have held the seam. */
+        bool part = start > 0 || end < word.length;
+        status = encode_part(b, e, piece_slice(word, start, end), byte_level, part);
     }
     return status;
 }

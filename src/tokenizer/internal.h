@@ -71,7 +71,23 @@ const char *text_excerpt(char excerpt[EXCERPT_TEXT], const char *text, size_t le
 /* ---- Characters (unicode.c) --------------------------------------------------------------- */
 
 /* The character that starts valid UTF-8 at `text`; *size becomes its bytes (1 to 4). */
-uint32_t utf8_read(const char *text, size_t *size);
+static inline uint32_t utf8_read(const char *text, size_t *size) {
+    const unsigned char *b = (const unsigned char *)text;
+    if (b[0] < 0x80) {
+        *size = 1;
+        return b[0];
+    }
+    if (b[0] < 0xe0) {
+        *size = 2;
+        return (b[0] & 0x1fu) << 6 | (b[1] & 0x3fu);
+    }
+    if (b[0] < 0xf0) {
+        *size = 3;
+        return (b[0] & 0xfu) << 12 | (b[1] & 0x3fu) << 6 | (b[2] & 0x3fu);
+    }
+    *size = 4;
+    return (b[0] & 7u) << 18 | (b[1] & 0x3fu) << 12 | (b[2] & 0x3fu) << 6 | (b[3] & 0x3fu);
+}
 /* Where the last character of [0, end), end > 0, starts. */
 size_t character_before(const char *text, size_t end);
 /* Writes a character; the number of bytes. */
@@ -97,9 +113,21 @@ typedef struct piece {
     uint32_t base;
 } piece;
 
-piece piece_slice(piece p, size_t start, size_t end);
+static inline piece piece_slice(piece p, size_t start, size_t end) {
+    p.bytes += start;
+    p.length = end - start;
+    if (p.origins)
+        p.origins += start;
+    p.base += (uint32_t)start;
+    return p;
+}
+
 /* Where the bytes [start, end), not empty, came from. */
-origin piece_origin(piece p, size_t start, size_t end);
+static inline origin piece_origin(piece p, size_t start, size_t end) {
+    if (p.origins)
+        return (origin){p.origins[start].start, p.origins[end - 1].end};
+    return (origin){p.base + (uint32_t)start, p.base + (uint32_t)end};
+}
 
 /* A piece being written. Zero-initialise; check `bytes.failed` once at the end. */
 typedef struct piece_buffer {
@@ -277,8 +305,7 @@ int byte_level_byte(uint32_t character); /* -1: not of the alphabet */
 /* Appends the bytes that `text` stands for, or `text` itself if any character is not in it. */
 void byte_level_decode(const char *text, size_t length, buffer *out);
 
-/* ---- Byte pair encoding (bpe.c, bpe_word.c)
- * ----------------------------------------------------------- */
+/* ---- Byte pair encoding (bpe.c, bpe_word.c, bpe_seams.c, word_cache.c) --------------------- */
 
 typedef struct bpe_merge {
     uint64_t pair; /* left id, right id; UINT64_MAX: a free row */
@@ -286,33 +313,74 @@ typedef struct bpe_merge {
     int32_t merged;
 } bpe_merge;
 
+/* Where words may be cut: see bpe_seams.c. */
+typedef struct bpe_seams {
+    uint64_t *pairs;     /* bits by hash: two characters that are side by side in a token */
+    uint64_t *halves;    /* bits by two bytes: the same, where the token has not all of both */
+    int32_t *characters; /* [65536] the token of a character, or -1; NULL: words are bytes */
+    bool unknown_alone;  /* characters without a token become byte tokens that never merge */
+} bpe_seams;
+
 typedef struct bpe {
     const vocabulary *vocabulary;
     bpe_merge *merges; /* open addressing by pair */
     uint64_t *filter;  /* 8 bits per row: a pair whose bit is clear is in no row */
     size_t mask;
     const bpe_merge *byte_pairs; /* [256 * 256] of bytes; rank UINT32_MAX: never. NULL: not used */
-    bool starts_at_mark;         /* nothing merges with a "▁" behind it, but another one */
-    int32_t bytes[256];          /* the token of each byte-level character, or -1 */
-    int32_t fallback[256];       /* "<0x00>" ... "<0xFF>", or -1 */
-    int32_t unknown;             /* -1: none; unknown characters then give nothing */
+    bpe_seams seams;
+    int32_t bytes[256];    /* the token of each byte-level character, or -1 */
+    int32_t fallback[256]; /* "<0x00>" ... "<0xFF>", or -1 */
+    int32_t unknown;       /* -1: none; unknown characters then give nothing */
     bool byte_fallback, fuse_unknown, ignore_merges;
 } bpe;
 
 c2c_status bpe_load(bpe *b, const vocabulary *v, const json_value *model, const loader *l);
 
 bool bpe_has_all_bytes(const bpe *b);
-/* Prepares a model that has all bytes for byte-level words. */
-c2c_status bpe_prepare_bytes(bpe *b, const loader *l);
+/* Prepares for words of characters, or for byte-level words, whose bytes the model has all. */
+c2c_status bpe_prepare(bpe *b, bool byte_level, const loader *l);
 /* NULL: these two are never merged. */
 const bpe_merge *bpe_find_merge(const bpe *b, int32_t left, int32_t right);
 
+c2c_status bpe_seams_load(bpe_seams *s, const bpe *b, bool byte_level, const loader *l);
+/* Where the part of `word` ends that starts at `start`: at the next seam, or with the word. *alone
+ * becomes the token of a part of one character, or -1. */
+size_t bpe_seam(const bpe *b, piece word, size_t start, int32_t *alone);
+size_t bpe_seam_bytes(const bpe *b, piece word, size_t start); /* of a byte-level word */
+/* The token of a character, whose `size` bytes are at `text`; -1 when it has none. */
+int32_t bpe_character(const bpe *b, const char *text, size_t size, uint32_t character);
+
+/* A token of a word and how many bytes of the word it stands for. */
+typedef struct bpe_unit {
+    int32_t id;
+    uint32_t length;
+} bpe_unit;
+
+/* What word_cache_find leaves for word_cache_add. */
+typedef struct word_key {
+    uint32_t hash, tag;
+} word_key;
+
+typedef struct word_cache word_cache;
+
+word_cache *word_cache_new(size_t text_length); /* NULL when out of memory */
+void word_cache_free(word_cache *c);
+/* NULL: not there. A part of a word and a word of the same bytes are two things, as a model may
+ * have another rule for whole words. length > 0. What it returns is valid until the next add. */
+const bpe_unit *word_cache_find(const word_cache *c, word_key *key, const char *word, size_t length,
+                                bool part, size_t *count);
+void word_cache_add(word_cache *c, const word_key *key, const char *word, const bpe_unit *units,
+                    size_t count);
+
 /* Scratch of one encoding. Zero-initialise. */
 typedef struct bpe_work {
-    struct bpe_symbol *symbols;
+    bpe_unit *units;
+    size_t unit_capacity;
+    struct bpe_symbol *symbols; /* of long words */
     uint64_t *heap;
-    size_t capacity;          /* symbols */
-    struct bpe_cached *cache; /* NULL until a long text wants it */
+    size_t capacity;   /* symbols */
+    word_cache *cache; /* NULL until a long text wants it */
+    bool cache_failed; /* there was no memory for it */
     buffer text;
 } bpe_work;
 

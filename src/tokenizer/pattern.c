@@ -13,6 +13,8 @@
 #define HEAP_KIB      65536u
 
 struct pattern {
+    char *literal; /* a text that is not empty: found without PCRE2 */
+    size_t literal_length;
     pcre2_code *code;
     bool compiled; /* to machine code */
 };
@@ -61,6 +63,15 @@ c2c_status pattern_compile(pattern **p, const char *text, size_t length, bool li
         status = error_memory(l->error, sizeof *made, "a regular expression");
         goto done;
     }
+    if (literal && length > 0) {
+        made->literal = malloc(length);
+        made->literal_length = length;
+        if (made->literal)
+            memcpy(made->literal, text, length);
+        else
+            status = error_memory(l->error, length, "a pattern");
+        goto done;
+    }
     if (!literal) {
         /* Lines begin and end at every newline, as in Oniguruma. */
         options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NO_AUTO_CAPTURE;
@@ -84,6 +95,7 @@ void pattern_free(pattern *p) {
     if (!p)
         return;
     pcre2_code_free(p->code);
+    free(p->literal);
     free(p);
 }
 
@@ -123,10 +135,33 @@ static int search(const pattern_scan *s, pattern_work *w) {
     return result;
 }
 
+/* Both texts are UTF-8, so a match starts and ends between characters. */
+static bool next_literal(pattern_scan *s, size_t *start) {
+    const pattern *p = s->pattern;
+    for (size_t at = s->at; s->length - at >= p->literal_length; at++) {
+        const char *found = memchr(s->text + at, *p->literal, s->length - at);
+        if (!found)
+            return false;
+        at = (size_t)(found - s->text);
+        if (s->length - at >= p->literal_length &&
+            memcmp(found, p->literal, p->literal_length) == 0) {
+            *start = at;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* As Rust's iterators: an empty match is one, except right behind the match before it. */
 c2c_status pattern_next(pattern_scan *s, pattern_work *w, bool *found, size_t *start, size_t *end,
                         c2c_error *error) {
     *found = false;
+    if (s->pattern->literal) {
+        *found = next_literal(s, start);
+        if (*found)
+            s->at = *end = *start + s->pattern->literal_length;
+        return C2C_STATUS_OK;
+    }
     while (s->at <= s->length) {
         int result = search(s, w);
         if (result == PCRE2_ERROR_NOMATCH)

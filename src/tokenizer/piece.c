@@ -4,21 +4,6 @@
 
 #include <stdlib.h>
 
-piece piece_slice(piece p, size_t start, size_t end) {
-    p.bytes += start;
-    p.length = end - start;
-    if (p.origins)
-        p.origins += start;
-    p.base += (uint32_t)start;
-    return p;
-}
-
-origin piece_origin(piece p, size_t start, size_t end) {
-    if (p.origins)
-        return (origin){p.origins[start].start, p.origins[end - 1].end};
-    return (origin){p.base + (uint32_t)start, p.base + (uint32_t)end};
-}
-
 /* Appends the bytes; their origins are the caller's to write. NULL when out of memory. */
 static origin *append_bytes(piece_buffer *b, const char *bytes, size_t length) {
     size_t start = b->bytes.length;
@@ -49,6 +34,10 @@ void piece_buffer_copy(piece_buffer *b, piece p) {
     origin *origins = append_bytes(b, p.bytes, p.length);
     if (!origins)
         return;
+    if (p.origins) { /* every byte of a character has the same */
+        memcpy(origins, p.origins, p.length * sizeof *origins);
+        return;
+    }
     for (size_t i = 0, size; i < p.length; i += size) {
         utf8_read(p.bytes + i, &size);
         origin from = piece_origin(p, i, i + size);

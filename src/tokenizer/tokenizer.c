@@ -49,8 +49,8 @@ static c2c_status load_parts(tokenizer *t, const json_value *root, const loader 
     if (status == C2C_STATUS_OK)
         status = pre_tokenizer_load(&t->pre_tokenizer, json_get(root, "pre_tokenizer"),
                                     bpe_has_all_bytes(&t->bpe), l);
-    if (status == C2C_STATUS_OK && t->pre_tokenizer.byte_level)
-        status = bpe_prepare_bytes(&t->bpe, l);
+    if (status == C2C_STATUS_OK)
+        status = bpe_prepare(&t->bpe, t->pre_tokenizer.byte_level, l);
     if (status == C2C_STATUS_OK)
         status = post_processor_load(&t->post_processor, &t->vocabulary,
                                      json_get(root, "post_processor"), l);

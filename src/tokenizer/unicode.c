@@ -4,24 +4,6 @@
 
 #include <utf8proc.h>
 
-uint32_t utf8_read(const char *text, size_t *size) {
-    const unsigned char *b = (const unsigned char *)text;
-    if (b[0] < 0x80) {
-        *size = 1;
-        return b[0];
-    }
-    if (b[0] < 0xe0) {
-        *size = 2;
-        return (b[0] & 0x1fu) << 6 | (b[1] & 0x3fu);
-    }
-    if (b[0] < 0xf0) {
-        *size = 3;
-        return (b[0] & 0xfu) << 12 | (b[1] & 0x3fu) << 6 | (b[2] & 0x3fu);
-    }
-    *size = 4;
-    return (b[0] & 7u) << 18 | (b[1] & 0x3fu) << 12 | (b[2] & 0x3fu) << 6 | (b[3] & 0x3fu);
-}
-
 size_t character_before(const char *text, size_t end) {
     do
         end--;
