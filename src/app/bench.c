@@ -1,19 +1,30 @@
-/* bench.c - the verb bench: how fast a tokenizer loads and encodes. */
+/* bench.c - the verb bench: how fast a tokenizer loads and encodes. Times are the processor's, so
+ * that others on the machine do not count, and medians. */
 #include "app/app.h"
 #include "tokenizer/tokenizer.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 typedef struct bench_settings {
-    const char *tokenizer, *text;
+    const char *tokenizer;
+    option_list texts;
     int64_t repeat;
     bool json;
 } bench_settings;
 
-/* Medians of the repeats, in milliseconds. */
-typedef struct bench_result {
-    double load_ms, encode_ms;
+/* Of one text; milliseconds. */
+typedef struct bench_row {
+    const char *name;
+    double cold_ms; /* the first text of a tokenizer that was just opened */
+    double warm_ms; /* the same again */
     size_t bytes, tokens;
+} bench_row;
+
+typedef struct bench_result {
+    double load_ms;
+    bench_row rows[OPTION_LIST_MAX];
+    double *times; /* [3 * repeat]: loads, cold and warm encodings */
 } bench_result;
 
 static int compare_times(const void *a, const void *b) {
@@ -26,79 +37,124 @@ static double median(double *times, int64_t count) {
     return times[count / 2];
 }
 
-static c2c_status time_loading(const bench_settings *s, double *times, tokenizer **t,
+static c2c_status encode_once(const tokenizer *t, const file_map *text, token_list *list,
+                              double *ms, c2c_error *error) {
+    list->count = 0;
+    double start = system_processor_seconds();
+    c2c_status status = tokenizer_encode(t, text->data ? (const char *)text->data : "", text->size,
+                                         false, list, error);
+    *ms = (system_processor_seconds() - start) * 1e3;
+    return status;
+}
+
+/* Opens the tokenizer anew for every cold encoding; the last one stays open for the warm ones. */
+static c2c_status measure_text(const bench_settings *s, bench_result *r, bench_row *row,
                                c2c_error *error) {
-    c2c_status status = C2C_STATUS_OK;
-    for (int64_t i = 0; i < s->repeat && !status; i++) {
-        tokenizer_close(*t);
-        double start = system_seconds();
-        status = tokenizer_open(t, s->tokenizer, error);
-        times[i] = (system_seconds() - start) * 1e3;
-    }
-    return status;
-}
-
-static c2c_status time_encoding(const bench_settings *s, const tokenizer *t, const file_map *text,
-                                double *times, size_t *tokens, c2c_error *error) {
-    token_list list = {0};
-    c2c_status status = C2C_STATUS_OK;
-    for (int64_t i = 0; i < s->repeat && !status; i++) {
-        list.count = 0;
-        double start = system_seconds();
-        status = tokenizer_encode(t, text->data ? (const char *)text->data : "", text->size, false,
-                                  &list, error);
-        times[i] = (system_seconds() - start) * 1e3;
-    }
-    *tokens = list.count;
-    token_list_free(&list);
-    return status;
-}
-
-static c2c_status measure(const bench_settings *s, bench_result *result, c2c_error *error) {
     file_map text = {0};
     tokenizer *t = NULL;
-    size_t bytes = (size_t)s->repeat * sizeof(double);
-    double *times = malloc(bytes);
-    c2c_status status = times ? file_map_open(&text, s->text, error)
-                              : error_memory(error, bytes, "the measured times");
-    if (status || (status = time_loading(s, times, &t, error)))
-        goto done;
-    result->load_ms = median(times, s->repeat);
-    if ((status = time_encoding(s, t, &text, times, &result->tokens, error))) {
-        error_prefix(error, "%s", s->text);
-        goto done;
+    token_list list = {0};
+    double *loads = r->times, *cold = loads + s->repeat, *warm = cold + s->repeat;
+    c2c_status status = file_map_open(&text, row->name, error);
+    if (status)
+        return status;
+    for (int64_t i = 0; i < s->repeat; i++) {
+        tokenizer_close(t);
+        double start = system_processor_seconds();
+        if ((status = tokenizer_open(&t, s->tokenizer, error)))
+            goto done;
+        loads[i] = (system_processor_seconds() - start) * 1e3;
+        if ((status = encode_once(t, &text, &list, &cold[i], error)))
+            goto named;
     }
-    result->encode_ms = median(times, s->repeat);
-    result->bytes = text.size;
+    for (int64_t i = 0; i < s->repeat; i++)
+        if ((status = encode_once(t, &text, &list, &warm[i], error)))
+            goto named;
+    r->load_ms = median(loads, s->repeat);
+    row->cold_ms = median(cold, s->repeat);
+    row->warm_ms = median(warm, s->repeat);
+    row->bytes = text.size;
+    row->tokens = list.count;
+named:
+    if (status)
+        error_prefix(error, "%s", row->name);
 done:
+    token_list_free(&list);
     tokenizer_close(t);
     file_map_close(&text);
-    free(times);
     return status;
 }
 
-static c2c_status print_result(const bench_settings *s, const bench_result *m, c2c_error *error) {
-    double seconds = m->encode_ms * 1e-3;
-    double mb_s = seconds > 0 ? (double)m->bytes * 1e-6 / seconds : 0;
-    double tokens_s = seconds > 0 ? (double)m->tokens / seconds : 0;
-    json_out json = {0};
-    buffer text = {0};
+static c2c_status measure(const bench_settings *s, bench_result *r, c2c_error *error) {
+    size_t bytes = 3 * (size_t)s->repeat * sizeof(double);
+    c2c_status status = C2C_STATUS_OK;
+    r->times = malloc(bytes);
+    if (!r->times)
+        return error_memory(error, bytes, "the measured times");
+    for (size_t i = 0; i < s->texts.count && !status; i++) {
+        r->rows[i].name = s->texts.items[i];
+        status = measure_text(s, r, &r->rows[i], error);
+    }
+    free(r->times);
+    return status;
+}
+
+/* A million of them in a second. */
+static double millions(size_t count, double ms) {
+    return ms > 0 ? (double)count * 1e-3 / ms : 0;
+}
+
+static void append_json(const bench_settings *s, const bench_result *r, buffer *out) {
+    json_out json = {.text = *out};
     json_out_open(&json, NULL, '{');
-    json_out_real(&json, "tokenizer_load_ms", m->load_ms);
-    json_out_integer(&json, "text_bytes", (int64_t)m->bytes);
-    json_out_integer(&json, "tokens", (int64_t)m->tokens);
-    json_out_real(&json, "encode_ms", m->encode_ms);
-    json_out_real(&json, "encode_mb_s", mb_s);
-    json_out_real(&json, "encode_tokens_s", tokens_s);
+    json_out_real(&json, "tokenizer_load_ms", r->load_ms);
+    json_out_open(&json, "texts", '[');
+    for (size_t i = 0; i < s->texts.count; i++) {
+        const bench_row *row = &r->rows[i];
+        json_out_open(&json, NULL, '{');
+        json_out_text(&json, "text", row->name, strlen(row->name));
+        json_out_integer(&json, "text_bytes", (int64_t)row->bytes);
+        json_out_integer(&json, "tokens", (int64_t)row->tokens);
+        json_out_real(&json, "cold_ms", row->cold_ms);
+        json_out_real(&json, "cold_mb_s", millions(row->bytes, row->cold_ms));
+        json_out_real(&json, "warm_ms", row->warm_ms);
+        json_out_real(&json, "warm_mb_s", millions(row->bytes, row->warm_ms));
+        json_out_real(&json, "warm_tokens_s", 1e6 * millions(row->tokens, row->warm_ms));
+        json_out_close(&json, '}');
+    }
+    json_out_close(&json, ']');
     json_out_close(&json, '}');
     buffer_append_char(&json.text, '\n');
-    buffer_printf(&text,
-                  "load    %10.1f ms\nencode  %10.1f ms  %zu bytes, %zu tokens\n"
-                  "        %10.1f MB/s\n        %10.0f tokens/s\n",
-                  m->load_ms, m->encode_ms, m->bytes, m->tokens, mb_s, tokens_s);
-    c2c_status status = output_buffer(s->json ? &json.text : &text, error);
-    buffer_free(&json.text);
-    buffer_free(&text);
+    *out = json.text;
+}
+
+static void append_table(const bench_settings *s, const bench_result *r, buffer *out) {
+    static const char *const titles[] = {"bytes", "tokens",    "cold", "cold MB/s",
+                                         "warm",  "warm MB/s", "text"};
+    table t;
+    buffer_printf(out, "tokenizer loads in %.1f ms\n", r->load_ms);
+    table_init(&t, titles, "rrrrrrl");
+    for (size_t i = 0; i < s->texts.count; i++) {
+        const bench_row *row = &r->rows[i];
+        table_add(&t, "%zu", row->bytes);
+        table_add(&t, "%zu", row->tokens);
+        table_add(&t, "%.1f ms", row->cold_ms);
+        table_add(&t, "%.1f", millions(row->bytes, row->cold_ms));
+        table_add(&t, "%.1f ms", row->warm_ms);
+        table_add(&t, "%.1f", millions(row->bytes, row->warm_ms));
+        table_add(&t, "%s", row->name);
+    }
+    table_write(&t, 0, output_columns(STDOUT_FILENO, 100), out);
+    table_deinit(&t);
+}
+
+static c2c_status print_result(const bench_settings *s, const bench_result *r, c2c_error *error) {
+    buffer out = {0};
+    if (s->json)
+        append_json(s, r, &out);
+    else
+        append_table(s, r, &out);
+    c2c_status status = output_buffer(&out, error);
+    buffer_free(&out);
     return status;
 }
 
@@ -112,17 +168,19 @@ static int bench_run(const verb *v, int argc, char *const *argv) {
                                .help = "folder with tokenizer.json"},
                               {.name = "--text",
                                .value = "FILE",
-                               .kind = OPTION_PATH,
-                               .target = &s.text,
+                               .kind = OPTION_PATHS,
+                               .target = &s.texts,
                                .required = true,
-                               .help = "UTF-8 text to encode, as one text"},
+                               .help = "UTF-8 text to encode, as one text; may be given several "
+                                       "times"},
                               {.name = "--repeat",
                                .value = "N",
                                .kind = OPTION_INTEGER,
                                .target = &s.repeat,
                                .low = 1,
                                .high = 1000000,
-                               .help = "times to load and to encode; medians are printed"},
+                               .help = "times to load and to encode, cold and warm; medians are "
+                                       "printed"},
                               {.name = "--json",
                                .kind = OPTION_FLAG,
                                .target = &s.json,
@@ -140,7 +198,10 @@ static int bench_run(const verb *v, int argc, char *const *argv) {
 }
 
 const verb bench_verb = {.name = "bench",
-                         .usage = "--tokenizer DIR --text FILE [options]",
+                         .usage = "--tokenizer DIR --text FILE [--text FILE]... [options]",
                          .summary = "measure how fast a tokenizer loads and encodes",
-                         .notes = "Everything runs on one thread.",
+                         .notes =
+                             "Everything runs on one thread, and times are its processor time.\n"
+                             "Cold: the first text of a tokenizer that was just opened. Warm: the\n"
+                             "same text again.",
                          .run = bench_run};

@@ -213,6 +213,7 @@ void thread_pool_run(thread_pool *pool, int64_t count, thread_task task, void *c
 int system_processors(void);           /* that this process may use, >= 1; heeds containers */
 int64_t system_memory_available(void); /* bytes that can be used without swapping; < 0: unknown */
 double system_seconds(void);           /* a steady clock */
+double system_processor_seconds(void); /* that this process has used, all its threads */
 
 /* A whole file mapped read-only; `data` is NULL for an empty file. */
 typedef struct file_map {

@@ -86,6 +86,12 @@ double system_seconds(void) {
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+double system_processor_seconds(void) {
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (double)used.tv_sec + 1e-9 * (double)used.tv_nsec;
+}
+
 static c2c_status system_error(c2c_error *error, const char *path, const char *what) {
     int code = errno;
     c2c_status status = code == ENOENT || code == ENOTDIR ? C2C_STATUS_NOT_FOUND : C2C_STATUS_IO;

@@ -328,22 +328,34 @@ static void test_alignment(void **state) {
 
 static void test_bench(void **state) {
     (void)state;
+    static const char *const texts[] = {"share/demo/eval.jsonl", "README.md"};
     program_result r;
-    PROGRAM(&r, "bench", "--tokenizer", DEMO_RECEIVER, "--text", "share/demo/eval.jsonl",
+    PROGRAM(&r, "bench", "--tokenizer", DEMO_RECEIVER, "--text", texts[0], "--text", texts[1],
             "--repeat", "3", "--json");
     json_document *document = program_json(&r);
-    const json_value *root = json_root(document);
-    const json_value *bytes = json_get(root, "text_bytes"), *tokens = json_get(root, "tokens");
-    file_map text;
-    assert_ok(file_map_open(&text, "share/demo/eval.jsonl", &test_error));
-    assert_int_equal(bytes->integer, text.size);
-    file_map_close(&text);
-    assert_in_range(tokens->integer, bytes->integer / 20, bytes->integer);
-    static const char *const times[] = {"tokenizer_load_ms", "encode_ms", "encode_mb_s",
-                                        "encode_tokens_s"};
-    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
-        assert_true(json_get(root, times[i])->real > 0);
+    const json_value *rows = json_get(json_root(document), "texts");
+    assert_true(json_get(json_root(document), "tokenizer_load_ms")->real > 0);
+    assert_int_equal(rows->count, 2);
+    for (size_t i = 0; i < 2; i++) {
+        static const char *const times[] = {"cold_ms", "cold_mb_s", "warm_ms", "warm_mb_s",
+                                            "warm_tokens_s"};
+        const json_value *row = &rows->items[i];
+        const json_value *bytes = json_get(row, "text_bytes"), *tokens = json_get(row, "tokens");
+        file_map text;
+        assert_string_equal(text_of(row, "text"), texts[i]);
+        assert_ok(file_map_open(&text, texts[i], &test_error));
+        assert_int_equal(bytes->integer, text.size);
+        file_map_close(&text);
+        assert_in_range(tokens->integer, bytes->integer / 20, bytes->integer);
+        for (size_t j = 0; j < sizeof times / sizeof *times; j++)
+            assert_true(json_get(row, times[j])->real > 0);
+    }
     json_close(document);
+    program_result_free(&r);
+    PROGRAM(&r, "bench", "--tokenizer", DEMO_RECEIVER, "--text", texts[1], "--repeat", "1");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "tokenizer loads in "));
+    assert_non_null(strstr(r.out, "cold MB/s"));
     program_result_free(&r);
     PROGRAM(&r, "bench", "--tokenizer", DEMO_RECEIVER, "--text",
             "share/demo/receiver/model.safetensors");
