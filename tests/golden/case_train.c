@@ -445,7 +445,7 @@ static void train_run_case(golden_run *run, const char *path, const char *name) 
     case_end(&c);
 }
 
-void train_run(golden_run *run, const char *folder) {
+void train_cases_run(golden_run *run, const char *folder) {
     size_t count = 0;
     char **names = names_list(folder, &count);
     for (size_t i = 0; i < count; i++) {
