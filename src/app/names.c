@@ -183,8 +183,7 @@ static const char *variable(const char *name) {
     return value && *value ? value : NULL;
 }
 
-/* The cache's folder by the rules of huggingface_hub; NULL where not even a home is known. */
-static char *cache_folder(void) {
+char *name_cache_folder(void) {
     const char *hub = variable("HF_HUB_CACHE"), *home = variable("HF_HOME");
     const char *cache = variable("XDG_CACHE_HOME"), *user = variable("HOME");
     if (!hub)
@@ -214,7 +213,7 @@ static void search_all(search *s, const char *models) {
     }
     if (more && try_folders(s, more, "C2C_MODELS"))
         return;
-    char *cache = cache_folder();
+    char *cache = name_cache_folder();
     if (cache) {
         note_place(s, cache, "the Hugging Face cache");
         try_cache(s, cache);

@@ -139,6 +139,7 @@ bool rows_torn(const row_reader *reader);
 /* The line of the file in which the last row, good or bad, began; the first line is 1. */
 int64_t rows_line(const row_reader *reader);
 const char *rows_path(const row_reader *reader);
+double rows_share(const row_reader *reader); /* of the file that was read, 0 to 1 */
 void rows_close(row_reader *reader);
 
 /* As rows_open, from memory that the caller keeps until the close: for tests and fuzzing. */

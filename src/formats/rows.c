@@ -170,7 +170,7 @@ c2c_status rows_open_bytes(row_reader **reader, const void *data, size_t size, c
         free(r);
         return error_memory(error, sizeof *r, name);
     }
-    r->at = size ? data : "";
+    r->start = r->at = size ? data : "";
     r->end = r->at + size;
     c2c_status status = begin(r, options, error);
     if (status)
@@ -219,6 +219,12 @@ const char *rows_path(const row_reader *r) {
 
 bool rows_torn(const row_reader *r) {
     return r->torn;
+}
+
+double rows_share(const row_reader *r) {
+    return r->ended || r->end == r->start
+               ? 1
+               : (double)(r->at - r->start) / (double)(r->end - r->start);
 }
 
 void rows_close(row_reader *r) {

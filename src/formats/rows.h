@@ -11,12 +11,12 @@ typedef struct csv_field {
 struct row_reader {
     file_map map; /* of an opened file; empty when the bytes are a caller's */
     char *path;
-    const char *at, *end; /* what is not read yet */
-    text_place place;     /* of `at` */
-    int64_t row_line;     /* where the last row began */
-    json_document *row;   /* the last row */
-    bool csv, array;      /* else JSON lines */
-    bool array_begun;     /* its bracket was read, and what follows is not the first element */
+    const char *start, *at, *end; /* what is not read yet: at .. end - 1 */
+    text_place place;             /* of `at` */
+    int64_t row_line;             /* where the last row began */
+    json_document *row;           /* the last row */
+    bool csv, array;              /* else JSON lines */
+    bool array_begun; /* its bracket was read, and what follows is not the first element */
     bool ended, torn;
 
     /* CSV only. */

@@ -222,7 +222,10 @@ typedef struct evaluation_file {
 static const evaluation_file files[] = {{"extraction.json", extraction_run},
                                         {"math.json", math_run},
                                         {"prompts.json", prompts_run},
-                                        {"longbench.json", long_run}};
+                                        {"longbench.json", long_run},
+                                        {"chat_rows.json", chat_rows_run},
+                                        {"token_rows.json", token_rows_run},
+                                        {"collated.json", collated_run}};
 
 static void file_run(golden_case *c, const evaluation_file *file, const char *path) {
     json_document *document = NULL;

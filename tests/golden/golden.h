@@ -206,11 +206,14 @@ void fusers_run(golden_run *run, const char *folder);   /* case_folders.c */
 void aligned_run(golden_run *run, const char *folder);  /* case_folders.c */
 void alignments_run(golden_run *run, const char *path); /* case_align.c */
 void aligned_messages_run(golden_run *run, const char *folder, const char *name);
-void tokenizers_run(golden_run *run, const char *folder);  /* case_text.c */
-void demo_pair_run(golden_run *run, const char *folder);   /* case_other.c */
-void projectors_run(golden_run *run, const char *folder);  /* case_projectors.c */
-void train_cases_run(golden_run *run, const char *folder); /* case_train.c */
-void evaluation_run(golden_run *run, const char *folder);  /* case_evaluation.c */
+void tokenizers_run(golden_run *run, const char *folder);   /* case_text.c */
+void demo_pair_run(golden_run *run, const char *folder);    /* case_other.c */
+void projectors_run(golden_run *run, const char *folder);   /* case_projectors.c */
+void train_cases_run(golden_run *run, const char *folder);  /* case_train.c */
+void evaluation_run(golden_run *run, const char *folder);   /* case_evaluation.c */
+void chat_rows_run(golden_case *c, const json_value *rows); /* case_chats.c, as the next two */
+void token_rows_run(golden_case *c, const json_value *rows);
+void collated_run(golden_case *c, const json_value *root);
 /* Cases that no code here runs yet, one for each entry of the folder, or for the file itself. */
 void not_built_run(golden_run *run, const char *path);
 
