@@ -31,12 +31,16 @@ static int models_close(void **state) {
 
 static const c2c_model *const sharers[] = {&sharer};
 
-/* A set from one file with this text; kwargs as JSON text with %s for the path, or NULL. */
+/* A set from one file with this text, in which ' stands for "; more kwargs in YAML. */
 static c2c_status open_text(data_set **set, const char *type, const char *name, const char *text,
                             const char *more_kwargs, const data_models *models, int threads) {
     char *folder = test_folder_make(), kwargs[8192];
     json_document *document;
-    test_file_write(folder, name, text, strlen(text));
+    char *quoted = string_copy(text);
+    for (char *c = quoted; (c = strchr(c, '\'')); c++)
+        *c = '"';
+    test_file_write(folder, name, quoted, strlen(quoted));
+    free(quoted);
     snprintf(kwargs, sizeof kwargs, "{data_path: '%s/%s'%s}", folder, name, more_kwargs);
     assert_ok(yaml_parse(&document, kwargs, strlen(kwargs), "kwargs", &test_error));
     const data_options options = {.type = type,
@@ -58,21 +62,18 @@ static const data_models plain = {.receiver = &receiver,
 /* ---- Rows ----------------------------------------------------------------------------------- */
 
 #define ROW(question, answer)                                                                      \
-    "{\"messages\": [{\"role\": \"user\", \"content\": \"" question                                \
-    "\"}, {\"role\": \"assistant\", \"content\": \"" answer "\"}]}\n"
-
+    "{'messages': [{'role': 'user', 'content': '" question                                         \
+    "'}, {'role': 'assistant', 'content': '" answer "'}]}\n"
 #define TEN  "one two three four five six seven eight nine ten "
 #define LONG TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
 
+#define ALONE "{'messages': [{'role': 'user', 'content': 'Alone.'}]}\n"
+#define OTHER "{'text': 'another type'}\n"
+#define THAT  ROW("What?", "That is it, and no more can be said.")
+
+/* Lines 1 and, behind an empty one, 3 to 8. */
 static const char rows[] =
-    ROW("What?", "That is it, and no more can be said.") "\n" /* line 1 */
-                                                         "{\"messages\": [{\"role\": \"user\", "
-                                                         "\"content\": \"Alone.\"}]}\n"   /* 3 */
-                                                         "not json\n"                     /* 4 */
-                                                         "{\"text\": \"another type\"}\n" /* 5 */
-    ROW(LONG, "Short.")                                                                   /* 6 */
-    ROW("Who?", LONG)                                                                     /* 7 */
-    ROW("Why?", "Because it is so, and so it is.");                                       /* 8 */
+    THAT "\n" ALONE "not json\n" OTHER ROW(LONG, "Short.") ROW("Who?", LONG) ROW("Why?", LONG);
 
 static void test_fates(void **state) {
     (void)state;
@@ -149,20 +150,14 @@ static void test_a_sample(void **state) {
 
 static void test_filters(void **state) {
     (void)state;
-#define SAYS(who, text) "{\"from\": \"" who "\", \"value\": \"" text "\"}"
-    static const char chats[] = "[{\"conversations\": [" SAYS("system", "S") ", " SAYS("human", " a"
-                                                                                                " ") ", " SAYS(
-        "gpt",
-        "one two three four five six") "]},"
-                                       "{\"conversations\": [" SAYS("human", "a") ", " SAYS("gpt", "b") ", " SAYS(
-                                           "tool", "x") ", {\"role\": \"user\", \"value\": "
-                                                        "\"c\"}, " SAYS("gpt",
-                                                                        "one two three four five "
-                                                                        "six") "]},"
-                                                                               "{\"conversations\":"
-                                                                               " [" SAYS("human", TEN TEN) ", " SAYS(
-                                                                                   "gpt",
-                                                                                   TEN TEN) "]}]";
+    static const char chats[] =
+        "[{'conversations': [{'from': 'system', 'value': 'S'}, {'from': 'human', 'value': ' a '},"
+        "  {'from': 'gpt', 'value': 'one two three four five six seven'}]},"
+        " {'conversations': [{'from': 'human', 'value': 'a'}, {'from': 'gpt', 'value': 'b'},"
+        "  {'from': 'tool', 'value': 'x'}, {'role': 'user', 'value': 'c'},"
+        "  {'from': 'gpt', 'value': 'one two three four five six seven'}]},"
+        " {'conversations': [{'from': 'human', 'value': '" TEN TEN "'},"
+        "  {'from': 'gpt', 'value': '" TEN TEN "'}]}]";
     data_set *set;
     assert_ok(open_text(&set, "openhermeschatdataset", "c.json", chats, "", &plain, 1));
     assert_int_equal(data_set_count(set), 3);
@@ -266,7 +261,8 @@ static void test_reading_can_be_stopped(void **state) {
     char *folder = test_folder_make(), path[4096];
     buffer text = {0};
     for (int i = 0; i < 600; i++)
-        buffer_append_text(&text, ROW("What?", "That is it, and no more can be said."));
+        buffer_append_text(&text, "{\"messages\": [{\"role\": \"user\", \"content\": \"A?\"}, "
+                                  "{\"role\": \"assistant\", \"content\": \"" TEN "\"}]}\n");
     test_file_write(folder, "train.jsonl", text.data, text.length);
     snprintf(path, sizeof path, "{\"data_path\": \"%s\"}", folder); /* the split's file in it */
     json_document *kwargs;
