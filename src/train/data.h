@@ -114,9 +114,16 @@ typedef struct encoded_chat {
     int64_t first_label; /* tokens from here on are supervised; padding never is */
     c2c_section *sections;
     size_t section_count, section_room;
-    token_list tokens_of_text;
-    buffer text;
+    token_list tokens_of_text; /* of `text`, when `encoded` */
+    buffer text, rendered;
+    bool encoded;
 } encoded_chat;
+
+/* Renders messages and encodes the text, into tokens_of_text. A template that refuses them gives
+ * ROW_TEMPLATE and `why`. */
+c2c_status chat_encode_text(encoded_chat *encoded, const c2c_model *receiver,
+                            const json_value *messages, const c2c_chat_options *options,
+                            row_fate *fate, c2c_error *why, c2c_error *error);
 
 /* *fate says whether there is a sample; only memory and broken invariants are failures. `why` (may
  * be NULL) gets the reason where there is none. */

@@ -53,52 +53,70 @@ static int32_t all_sharers(const data_models *models) {
 
 /* ---- One tokenizer ------------------------------------------------------------------------ */
 
-/* Renders and encodes the first `count` messages. A template that refuses them gives no ids and
- * ROW_TEMPLATE. */
-static c2c_status encode_messages(const encoder *e, uint32_t count, bool prompt, row_fate *fate) {
-    const c2c_model *receiver = e->models->receiver;
-    const c2c_chat_options options = {.add_generation_prompt = prompt,
-                                      .thinking = C2C_THINKING_OFF};
-    json_value messages = *e->messages;
-    messages.count = count;
-    buffer_clear(&e->out->text);
-    e->out->tokens_of_text.count = 0;
+/* Encodes a text into tokens_of_text, unless these are its tokens already. */
+static c2c_status encode_text(encoded_chat *e, const tokenizer *t, c2c_error *error) {
+    const buffer last = e->text;
+    buffer_append(&e->rendered, "", 0);
+    if (e->rendered.failed)
+        return error_memory(error, e->rendered.length, "a chat");
+    if (e->encoded && last.length == e->rendered.length &&
+        memcmp(last.data, e->rendered.data, last.length) == 0)
+        return C2C_STATUS_OK;
+    e->text = e->rendered;
+    e->rendered = last;
+    e->tokens_of_text.count = 0;
     c2c_status status =
-        chat_template_render(receiver->chat_template, &messages, &options, &e->out->text, e->why);
+        tokenizer_encode(t, e->text.data, e->text.length, false, &e->tokens_of_text, error);
+    e->encoded = !status;
+    return status;
+}
+
+c2c_status chat_encode_text(encoded_chat *encoded, const c2c_model *receiver,
+                            const json_value *messages, const c2c_chat_options *options,
+                            row_fate *fate, c2c_error *why, c2c_error *error) {
+    buffer_clear(&encoded->rendered);
+    c2c_status status =
+        chat_template_render(receiver->chat_template, messages, options, &encoded->rendered, why);
     if (status == C2C_STATUS_OUT_OF_MEMORY)
-        return error_memory(e->error, 0, "a chat");
+        return error_memory(error, 0, "a chat");
     if (status) {
         *fate = ROW_TEMPLATE;
         return C2C_STATUS_OK;
     }
-    buffer_append(&e->out->text, "", 0);
-    if (e->out->text.failed)
-        return error_memory(e->error, e->out->text.length, "a chat");
-    return tokenizer_encode(receiver->tokenizer, e->out->text.data, e->out->text.length, false,
-                            &e->out->tokens_of_text, e->error);
+    return encode_text(encoded, receiver->tokenizer, error);
 }
 
-/* The instruction counts with its generation prompt, whether or not the chat repeats it. */
+static c2c_status encode_messages(const encoder *e, uint32_t count, bool prompt, row_fate *fate) {
+    const c2c_chat_options options = {.add_generation_prompt = prompt,
+                                      .thinking = C2C_THINKING_OFF};
+    json_value messages = *e->messages;
+    messages.count = count;
+    return chat_encode_text(e->out, e->models->receiver, &messages, &options, fate, e->why,
+                            e->error);
+}
+
+/* The instruction counts with its generation prompt, whether or not the chat repeats it. The chat
+ * goes first: a filter has mostly encoded it already. */
 static c2c_status encode_plain(const encoder *e, row_fate *fate) {
     encoded_chat *out = e->out;
-    c2c_status status = encode_messages(e, e->messages->count - 1, true, fate);
+    c2c_status status = encode_messages(e, e->messages->count, false, fate);
+    int64_t tokens = min_i64((int64_t)out->tokens_of_text.count, e->models->max_length);
+    if (status || *fate || (status = grow_ids(out, tokens, e->error)))
+        return status;
+    for (int64_t i = 0; i < tokens; i++)
+        out->ids[i] = out->tokens_of_text.items[i].id;
+    status = encode_messages(e, e->messages->count - 1, true, fate);
     int64_t instruction = (int64_t)out->tokens_of_text.count;
     if (status || *fate)
         return status;
-    status = encode_messages(e, e->messages->count, false, fate);
-    if (status || *fate)
-        return status;
-    int64_t tokens = min_i64((int64_t)out->tokens_of_text.count, e->models->max_length);
     if (instruction > e->models->max_length)
         *fate = ROW_LONG_INSTRUCTION;
     else if (instruction >= tokens)
         *fate = ROW_NO_ANSWER;
     else if (instruction < 2)
         *fate = ROW_NOTHING_FUSED;
-    if (*fate || (status = grow_ids(out, tokens, e->error)))
-        return status;
-    for (int64_t i = 0; i < tokens; i++)
-        out->ids[i] = out->tokens_of_text.items[i].id;
+    if (*fate)
+        return C2C_STATUS_OK;
     out->tokens = tokens;
     out->first_label = instruction;
     status = add_section(out, instruction - 1, all_sharers(e->models), e->error);
@@ -112,9 +130,9 @@ static c2c_status encode_plain(const encoder *e, row_fate *fate) {
 static bool shows_answer(const encoder *e, const c2c_model *model) {
     const c2c_chat_options options = {.thinking = C2C_THINKING_OFF};
     content_spans spans = {0};
-    buffer_clear(&e->out->text);
+    buffer_clear(&e->out->rendered);
     bool shown = !chat_template_render_spans(model->chat_template, e->messages, &options,
-                                             &e->out->text, &spans, NULL) &&
+                                             &e->out->rendered, &spans, NULL) &&
                  spans.count && spans.items[spans.count - 1].message == (int)e->messages->count - 1;
     free(spans.items);
     return shown;
@@ -223,6 +241,7 @@ void encoded_chat_free(encoded_chat *encoded) {
     free(encoded->sections);
     token_list_free(&encoded->tokens_of_text);
     buffer_free(&encoded->text);
+    buffer_free(&encoded->rendered);
     *encoded = (encoded_chat){0};
 }
 

@@ -109,20 +109,15 @@ static bool too_few_turns(const row_slot *slot, int64_t least) {
 static c2c_status count_chat(const data_loader *l, row_slot *slot, int64_t *tokens) {
     const c2c_model *receiver = l->options->models.receiver;
     const c2c_chat_options plain = {.add_generation_prompt = false};
-    buffer json = {0}, *text = &slot->encoded.text;
+    buffer json = {0};
     json_document *document = NULL;
     c2c_status status =
         model_messages_write(&json, slot->chat.messages, slot->chat.count, &slot->error);
     if (!status)
         status = json_parse(&document, json.data, json.length, "messages", &slot->error);
-    buffer_clear(text);
-    slot->encoded.tokens_of_text.count = 0;
-    if (!status && chat_template_render(receiver->chat_template, json_root(document), &plain, text,
-                                        &slot->why))
-        slot->fate = ROW_TEMPLATE;
-    else if (!status)
-        status = tokenizer_encode(receiver->tokenizer, text->data ? text->data : "", text->length,
-                                  false, &slot->encoded.tokens_of_text, &slot->error);
+    if (!status)
+        status = chat_encode_text(&slot->encoded, receiver, json_root(document), &plain,
+                                  &slot->fate, &slot->why, &slot->error);
     *tokens = (int64_t)slot->encoded.tokens_of_text.count;
     json_close(document);
     buffer_free(&json);
@@ -131,6 +126,7 @@ static c2c_status count_chat(const data_loader *l, row_slot *slot, int64_t *toke
 
 static c2c_status count_content(const data_loader *l, row_slot *slot, size_t i, int64_t *tokens) {
     const char *text = i < slot->chat.count ? slot->chat.messages[i].content : "";
+    slot->encoded.encoded = false; /* not of the rendered text */
     slot->encoded.tokens_of_text.count = 0;
     c2c_status status = tokenizer_encode(l->options->models.receiver->tokenizer, text, strlen(text),
                                          false, &slot->encoded.tokens_of_text, &slot->error);
