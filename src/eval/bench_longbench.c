@@ -1,149 +1,36 @@
-/* bench_longbench.c - LongBench: 21 tasks over long texts, with their public prompts, answer
- * lengths and metrics. Of each task the rows are asked that the original keeps for evaluation:
- * those whose SHA-256 of "_id" is 1 modulo 4 (training keeps the others). */
+/* bench_longbench.c - LongBench: 21 tasks over long texts, with their answer lengths and
+ * metrics; the public prompts are train/longbench_tasks.c. Of each task the rows are asked that the
+ * original keeps for evaluation: those whose SHA-256 of "_id" is 1 modulo 4 (training keeps the
+ * others). */
 #include "eval/bench.h"
+
+#include "train/data.h"
 
 /* For LONG_NONE the public metric cuts Chinese into words, which nothing here does: of those tasks
  * only the predictions are written. */
 static const long_task tasks[] = {
-    {.name = "narrativeqa",
-     .metric = LONG_F1,
-     .max_new_tokens = 128,
-     .prompt = "You are given a story, which can be either a novel or a movie script, and a quest"
-               "ion. Answer the question asconcisely as you can, using a single phrase if possibl"
-               "e. Do not provide any explanation.\n\nStory: {context}\n\nNow, answer the questio"
-               "n based on the story asconcisely as you can, using a single phrase if possible. D"
-               "o not provide any explanation.\n\nQuestion: {input}\n\nAnswer:"},
-    {.name = "qasper",
-     .metric = LONG_F1,
-     .max_new_tokens = 128,
-     .prompt = "You are given a scientific article and a question. Answer the question as concise"
-               "ly as you can, using a single phrase or sentence if possible. If the question can"
-               "not be answered based on the information in the article, write \"unanswerable\". "
-               "If the question is a yes/no question, answer \"yes\", \"no\", or \"unanswerable\""
-               ". Do not provide any explanation.\n\nArticle: {context}\n\n Answer the question b"
-               "ased on the above article as concisely as you can, using a single phrase or sente"
-               "nce if possible. If the question cannot be answered based on the information in t"
-               "he article, write \"unanswerable\". If the question is a yes/no question, answer "
-               "\"yes\", \"no\", or \"unanswerable\". Do not provide any explanation.\n\nQuestion"
-               ": {input}\n\nAnswer:"},
-    {.name = "multifieldqa_en",
-     .metric = LONG_F1,
-     .max_new_tokens = 64,
-     .prompt = "Read the following text and answer briefly.\n\n{context}\n\nNow, answer the follo"
-               "wing question based on the above text, only give me the answer and do not output "
-               "any other words.\n\nQuestion: {input}\nAnswer:"},
-    {.name = "multifieldqa_zh",
-     .metric = LONG_NONE,
-     .max_new_tokens = 64,
-     .prompt = "阅读以下文字并用中文简短回答：\n\n{context}\n\n现在请基于上面的文章回答下面的问题"
-               "，只告诉我答案，不要输出任何其他字词。\n\n问题：{input}\n回答："},
-    {.name = "hotpotqa",
-     .metric = LONG_F1,
-     .max_new_tokens = 32,
-     .prompt = "Answer the question based on the given passages. Only give me the answer and do n"
-               "ot output any other words.\n\nThe following are given passages.\n{context}\n\nAns"
-               "wer the question based on the given passages. Only give me the answer and do not "
-               "output any other words.\n\nQuestion: {input}\nAnswer:"},
-    {.name = "2wikimqa",
-     .metric = LONG_F1,
-     .max_new_tokens = 32,
-     .prompt = "Answer the question based on the given passages. Only give me the answer and do n"
-               "ot output any other words.\n\nThe following are given passages.\n{context}\n\nAns"
-               "wer the question based on the given passages. Only give me the answer and do not "
-               "output any other words.\n\nQuestion: {input}\nAnswer:"},
-    {.name = "musique",
-     .metric = LONG_F1,
-     .max_new_tokens = 32,
-     .prompt = "Answer the question based on the given passages. Only give me the answer and do n"
-               "ot output any other words.\n\nThe following are given passages.\n{context}\n\nAns"
-               "wer the question based on the given passages. Only give me the answer and do not "
-               "output any other words.\n\nQuestion: {input}\nAnswer:"},
-    {.name = "dureader",
-     .metric = LONG_NONE,
-     .max_new_tokens = 128,
-     .prompt = "请基于给定的文章回答下述问题。\n\n文章：{context}\n\n请基于上述文章回答下面的问题"
-               "。\n\n问题：{input}\n回答："},
-    {.name = "gov_report",
-     .metric = LONG_ROUGE,
-     .max_new_tokens = 512,
-     .prompt = "You are given a report by a government agency. Write a one-page summary of the re"
-               "port.\n\nReport:\n{context}\n\nNow, write a one-page summary of the report.\n\nSu"
-               "mmary:"},
-    {.name = "qmsum",
-     .metric = LONG_ROUGE,
-     .max_new_tokens = 512,
-     .prompt = "You are given a meeting transcript and a query containing a question or instructi"
-               "on. Answer the query in one or more sentences.\n\nTranscript:\n{context}\n\nNow, "
-               "answer the query based on the above meeting transcript in one or more sentences."
-               "\n\nQuery: {input}\nAnswer:"},
-    {.name = "multi_news",
-     .metric = LONG_ROUGE,
-     .max_new_tokens = 512,
-     .prompt = "You are given several news passages. Write a one-page summary of all news. \n\nNe"
-               "ws:\n{context}\n\nNow, write a one-page summary of all the news.\n\nSummary:"},
-    {.name = "vcsum",
-     .metric = LONG_NONE,
-     .max_new_tokens = 512,
-     .prompt = "下面有一段会议记录，请你阅读后，写一段总结，总结会议的内容。\n会议记录：\n{contex"
-               "t}\n\n会议总结："},
-    {.name = "trec",
-     .metric = LONG_CLASSES,
-     .max_new_tokens = 64,
-     .plain = true,
-     .prompt = "Please determine the type of the question below. Here are some examples of questi"
-               "ons.\n\n{context}\n{input}"},
-    {.name = "triviaqa",
-     .metric = LONG_F1,
-     .max_new_tokens = 32,
-     .plain = true,
-     .prompt = "Answer the question based on the given passage. Only give me the answer and do no"
-               "t output any other words. The following are some examples.\n\n{context}\n\n{input"
-               "}"},
-    {.name = "samsum",
-     .metric = LONG_ROUGE,
-     .max_new_tokens = 128,
-     .plain = true,
-     .prompt = "Summarize the dialogue into a few short sentences. The following are some example"
-               "s.\n\n{context}\n\n{input}"},
-    {.name = "lsht",
-     .metric = LONG_CLASSES,
-     .max_new_tokens = 64,
-     .plain = true,
-     .prompt = "请判断给定新闻的类别，下面是一些例子。\n\n{context}\n{input}"},
-    {.name = "passage_count",
-     .metric = LONG_COUNT,
-     .max_new_tokens = 32,
-     .prompt = "There are some paragraphs below sourced from Wikipedia. Some of them may be dupli"
-               "cates. Please carefully read these paragraphs and determine how many unique parag"
-               "raphs there are after removing duplicates. In other words, how many non-repeating"
-               " paragraphs are there in total?\n\n{context}\n\nPlease enter the final count of u"
-               "nique paragraphs after removing duplicates. The output format should only contain"
-               " the number, such as 1, 2, 3, and so on.\n\nThe final answer is: "},
-    {.name = "passage_retrieval_en",
-     .metric = LONG_RETRIEVAL,
-     .max_new_tokens = 32,
-     .prompt = "Here are 30 paragraphs from Wikipedia, along with an abstract. Please determine w"
-               "hich paragraph the abstract is from.\n\n{context}\n\nThe following is an abstract"
-               ".\n\n{input}\n\nPlease enter the number of the paragraph that the abstract is fro"
-               "m. The answer format must be like \"Paragraph 1\", \"Paragraph 2\", etc.\n\nThe a"
-               "nswer is: "},
-    {.name = "passage_retrieval_zh",
-     .metric = LONG_RETRIEVAL_ZH,
-     .max_new_tokens = 32,
-     .prompt = "以下是若干段落文字，以及其中一个段落的摘要。请确定给定的摘要出自哪一段。\n\n{cont"
-               "ext}\n\n下面是一个摘要\n\n{input}\n\n请输入摘要所属段落的编号。答案格式必须是\"段"
-               "落1\"，\"段落2\"等格式\n\n答案是："},
-    {.name = "lcc",
-     .metric = LONG_CODE,
-     .max_new_tokens = 64,
-     .plain = true,
-     .prompt = "Please complete the code given below. \n{context}Next line of code:\n"},
-    {.name = "repobench-p",
-     .metric = LONG_CODE,
-     .max_new_tokens = 64,
-     .plain = true,
-     .prompt = "Please complete the code given below. \n{context}{input}Next line of code:\n"}};
+    {"narrativeqa", LONG_F1, 128, false},
+    {"qasper", LONG_F1, 128, false},
+    {"multifieldqa_en", LONG_F1, 64, false},
+    {"multifieldqa_zh", LONG_NONE, 64, false},
+    {"hotpotqa", LONG_F1, 32, false},
+    {"2wikimqa", LONG_F1, 32, false},
+    {"musique", LONG_F1, 32, false},
+    {"dureader", LONG_NONE, 128, false},
+    {"gov_report", LONG_ROUGE, 512, false},
+    {"qmsum", LONG_ROUGE, 512, false},
+    {"multi_news", LONG_ROUGE, 512, false},
+    {"vcsum", LONG_NONE, 512, false},
+    {"trec", LONG_CLASSES, 64, true},
+    {"triviaqa", LONG_F1, 32, true},
+    {"samsum", LONG_ROUGE, 128, true},
+    {"lsht", LONG_CLASSES, 64, true},
+    {"passage_count", LONG_COUNT, 32, false},
+    {"passage_retrieval_en", LONG_RETRIEVAL, 32, false},
+    {"passage_retrieval_zh", LONG_RETRIEVAL_ZH, 32, false},
+    {"lcc", LONG_CODE, 64, true},
+    {"repobench-p", LONG_CODE, 64, true},
+};
 
 const long_task *long_task_find(const char *name) {
     for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
@@ -152,8 +39,13 @@ const long_task *long_task_find(const char *name) {
     return NULL;
 }
 
+const char *long_task_prompt(const long_task *task) {
+    const longbench_task *published = longbench_task_find(task->name);
+    return published ? published->prompt : "";
+}
+
 void long_prompt(buffer *out, const bench_item *item) {
-    for (const char *at = item->task->prompt; *at;) {
+    for (const char *at = long_task_prompt(item->task); *at;) {
         if (strncmp(at, "{context}", strlen("{context}")) == 0) {
             buffer_append_text(out, item->context);
             at += strlen("{context}");

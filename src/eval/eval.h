@@ -46,7 +46,6 @@ typedef enum long_metric {
 
 typedef struct long_task {
     const char *name;
-    const char *prompt; /* with {context} and {input} */
     long_metric metric;
     int max_new_tokens;
     bool plain; /* the prompt is used without the chat template */
@@ -57,7 +56,8 @@ typedef struct long_texts {
     size_t count;
 } long_texts;
 
-const long_task *long_task_find(const char *name); /* or NULL */
+const long_task *long_task_find(const char *name);   /* or NULL */
+const char *long_task_prompt(const long_task *task); /* with {context} and {input} */
 /* The public metric of the task, 0 to 1: the best against any of the answers. */
 c2c_status long_score(double *score, const long_task *task, const char *prediction,
                       const long_texts *answers, const long_texts *classes, c2c_error *error);

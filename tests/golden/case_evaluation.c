@@ -162,7 +162,8 @@ static void long_tasks_compare(golden_case *c, const json_value *tasks) {
         const json_value *metric = json_get(task, "metric"),
                          *most = json_get(task, "max_new_tokens");
         const long_task *ours = long_task_find(name);
-        if (!ours || !prompt || !metric || !most || strcmp(prompt->string, ours->prompt) != 0 ||
+        if (!ours || !prompt || !metric || !most ||
+            strcmp(prompt->string, long_task_prompt(ours)) != 0 ||
             most->integer != ours->max_new_tokens)
             case_fail(c, "%s: another prompt or length", name);
         else if (ours->metric != LONG_NONE && strcmp(metrics[ours->metric], metric->string) != 0)
