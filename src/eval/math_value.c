@@ -6,6 +6,11 @@
 #include <complex.h>
 #include <math.h>
 
+/* C11's, which glibc leaves out for clang. */
+#ifndef CMPLX
+#define CMPLX(real, imaginary) __builtin_complex((double)(real), (double)(imaginary))
+#endif
+
 /* Expressions agree when they differ by no more than this share: some thousand times what double
  * arithmetic loses in the few operations that an answer has, and far less than two different
  * answers of a benchmark differ by. */
