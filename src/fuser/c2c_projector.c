@@ -231,7 +231,6 @@ static void forward(const projector_stack *stack, const projector_call *call) {
     const projector_spec *spec = &stack->spec;
     int64_t h = spec->hidden, features = projector_receiver_features(spec);
     float *scratch = call->scratch;
-    int32_t groups = stack->groups;
     const forward_state s = {
         .stack = stack,
         .call = call,
@@ -252,27 +251,8 @@ static void forward(const projector_stack *stack, const projector_call *call) {
     for (int i = 0; i < spec->num_layers - 2; i++)
         feed_forward(&s, s.e, e, PROJ_MLP2 + 3 * i, spec->intermediate);
     linear(&s, s.projected, e, PROJ_OUT_WEIGHT, true, h, features);
-    static const projector_training inference = {0};
-    const projector_training *t = call->training ? call->training : &inference;
-    op_fuse_mix(call->backend,
-                &(fuse_mix_args){.y = call->out,
-                                 .receiver = spec->use_receiver ? call->receiver : NULL,
-                                 .x = (const float *const *)s.projected,
-                                 .w = spec->use_scalars ? (const void *const *)s.scalars : NULL,
-                                 .gate = t->gates,
-                                 .uniforms = t->uniforms,
-                                 .groups = groups,
-                                 .w_type = DTYPE_F32,
-                                 .rows = call->rows,
-                                 .kv_heads = spec->receiver_heads,
-                                 .head_dim = spec->receiver_dim,
-                                 .y_stride = features,
-                                 .receiver_stride = features,
-                                 .x_stride = features,
-                                 .w_strides = {.row = spec->receiver_heads, .head = 1},
-                                 .uniform_strides = t->uniform_strides,
-                                 .temperature = 1,
-                                 .gate_temperature = t->gate_temperature});
+    projector_mix(stack, call, (const float *const *)s.projected,
+                  spec->use_scalars ? (const float *const *)s.scalars : NULL);
 }
 
 const projector_kind c2c_projector_kind = {

@@ -181,6 +181,11 @@ float *const *projector_buffers(const projector_stack *stack, const projector_ca
 /* y = x W^T (+ b) for all P networks: W [out, in] is the weight of `slot`, b [out] of the next. */
 void projector_linear(const projector_stack *stack, const projector_call *call, float *const *y,
                       const float *const *x, int slot, bool has_bias, int64_t in, int64_t out);
+/* The end of a forward: out = receiver (where spec->use_receiver) + gate * sigmoid(scalar) * x,
+ * with a logit [rows, heads] for each head in `scalars`, or NULL: all 1. Gates are open, or soft
+ * while they learn. */
+void projector_mix(const projector_stack *stack, const projector_call *call, const float *const *x,
+                   const float *const *scalars);
 
 /* The bound of new weights and biases of a linear that reads `inputs` elements: 1 / sqrt(inputs),
  * which is what torch.nn.Linear's kaiming_uniform_(a = sqrt(5)) comes to. */

@@ -27,3 +27,30 @@ void projector_linear(const projector_stack *stack, const projector_call *call, 
                                             .x_stride = in,
                                             .w_stride = in});
 }
+
+void projector_mix(const projector_stack *stack, const projector_call *call, const float *const *x,
+                   const float *const *scalars) {
+    static const projector_training inference = {0};
+    const projector_spec *spec = &stack->spec;
+    const projector_training *t = call->training ? call->training : &inference;
+    int64_t features = projector_receiver_features(spec);
+    op_fuse_mix(call->backend,
+                &(fuse_mix_args){.y = call->out,
+                                 .receiver = spec->use_receiver ? call->receiver : NULL,
+                                 .x = x,
+                                 .w = (const void *const *)scalars,
+                                 .gate = t->gates,
+                                 .uniforms = t->uniforms,
+                                 .groups = stack->groups,
+                                 .w_type = DTYPE_F32,
+                                 .rows = call->rows,
+                                 .kv_heads = spec->receiver_heads,
+                                 .head_dim = spec->receiver_dim,
+                                 .y_stride = features,
+                                 .receiver_stride = features,
+                                 .x_stride = features,
+                                 .w_strides = {.row = spec->receiver_heads, .head = 1},
+                                 .uniform_strides = t->uniform_strides,
+                                 .temperature = 1,
+                                 .gate_temperature = t->gate_temperature});
+}
