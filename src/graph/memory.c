@@ -105,13 +105,23 @@ void copy_list_forget(copy_list *list, span written) {
 
 #define STORE_FIRST_BLOCK ((size_t)4 << 20)
 
+size_t store_bytes(const store *s) {
+    size_t bytes = 0;
+    for (int i = 0; i < s->count; i++)
+        bytes += s->blocks[i].bytes;
+    return bytes;
+}
+
 /* Blocks double in size, so that the room is never used up by their number. */
 static bool add_block(store *s, size_t bytes) {
     size_t wanted = s->count ? s->blocks[s->count - 1].bytes : STORE_FIRST_BLOCK / 2;
+    size_t held = store_bytes(s), left = s->limit > held ? s->limit - held : 0;
     void *memory;
     wanted = wanted < ((size_t)256 << 20) ? wanted * 2 : wanted;
+    wanted = wanted > left ? left : wanted;
     wanted = wanted < bytes ? bytes : wanted;
-    if (s->count == STORE_MAX_BLOCKS || backend_alloc(s->backend, &memory, wanted, NULL))
+    if (s->count == STORE_MAX_BLOCKS || wanted > left ||
+        backend_alloc(s->backend, &memory, wanted, NULL))
         return false;
     s->blocks[s->count++] = (store_block){.memory = memory, .bytes = wanted};
     return true;
@@ -141,13 +151,12 @@ void store_return(store *s, store_mark to) {
 }
 
 void store_reset(store *s) {
-    size_t bytes = 0;
+    size_t bytes = store_bytes(s);
     void *memory;
     store_return(s, (store_mark){0});
     if (s->count < 2)
         return;
-    for (int i = 0; i < s->count; i++)
-        bytes += s->blocks[i].bytes;
+    backend_sync(s->backend); /* queued ops may name the blocks */
     store_deinit(s);
     if (!backend_alloc(s->backend, &memory, bytes, NULL))
         s->blocks[s->count++] = (store_block){.memory = memory, .bytes = bytes};

@@ -381,11 +381,12 @@ void tape_reset(tape *t) {
     store_reset(&t->store);
 }
 
+void tape_set_limit(tape *t, size_t bytes) {
+    t->store.limit = bytes;
+}
+
 size_t tape_bytes(const tape *t) {
-    size_t bytes = 0;
-    for (int i = 0; i < t->store.count; i++)
-        bytes += t->store.blocks[i].bytes;
-    return bytes;
+    return store_bytes(&t->store);
 }
 
 size_t tape_length(const tape *t) {
@@ -453,6 +454,7 @@ c2c_status tape_open(tape **out, backend *inner, c2c_error *error) {
     t->base.class = &tape_class;
     t->inner = inner;
     t->store.backend = inner;
+    t->store.limit = SIZE_MAX;
     t->host = arena_new(1 << 16);
     if (!t->host) {
         free(t);

@@ -38,6 +38,7 @@ typedef struct store_block {
 #define STORE_MAX_BLOCKS 64
 typedef struct store {
     backend *backend;
+    size_t limit; /* of all blocks together */
     store_block blocks[STORE_MAX_BLOCKS];
     int count, current;
 } store;
@@ -54,6 +55,7 @@ void store_return(store *s, store_mark to);
 /* Everything is given back, and lies in one block from now on if there is memory for that. */
 void store_reset(store *s);
 void store_deinit(store *s);
+size_t store_bytes(const store *s);
 
 /* A copy of watched memory as it is now. */
 typedef struct copy {

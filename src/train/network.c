@@ -363,6 +363,10 @@ void training_network_gates(const training_network *n, int64_t *open, int64_t *c
     }
 }
 
+void training_network_set_limit(training_network *n, size_t bytes) {
+    n->limit = bytes;
+}
+
 size_t training_network_bytes(const training_network *n) {
     return (size_t)n->parameters.elements * 2 * sizeof(float) + n->memory.bytes +
            tape_bytes(n->tape);

@@ -42,7 +42,8 @@ typedef float (*training_draw)(void *user, int fuser, int layer, branch which, i
 
 typedef struct training_options {
     c2c_fusion_mode fusion_mode;
-    bool recompute; /* keep only the inputs of decoder layers, and run them again backwards */
+    bool
+        recompute; /* keep only what decoder layers and fusers read, and run them again backwards */
 } training_options;
 
 typedef struct training_step {
@@ -105,6 +106,10 @@ void training_network_zero_gradients(training_network *network);
 float training_network_temperature(const training_network *network, uint32_t step);
 /* Gates of one number that are open (logit > 0), and how many there are. Waits for queued ops. */
 void training_network_gates(const training_network *network, int64_t *open, int64_t *count);
+
+/* Steps work in so many bytes at most (weights and their gradients aside); 0: in what the machine
+ * has available when a step asks for more than the ones before it. */
+void training_network_set_limit(training_network *network, size_t bytes);
 
 /* Bytes that the network holds now: parameters, gradients, activations of the largest batch so far.
  */

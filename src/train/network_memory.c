@@ -2,15 +2,12 @@
  * It is made for the largest batch so far; when a larger one comes, it is made anew. */
 #include "train/network_parts.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* Logits of a few rows are held at a time. */
 #define LOGIT_BYTES ((int64_t)32 << 20)
 #define LOGIT_ROWS  256
-
-static size_t cache_bytes(const model_config *config, int64_t rows) {
-    return (size_t)rows * (size_t)model_cache_row_bytes(config);
-}
 
 /* ---- Sizes -------------------------------------------------------------------------------- */
 
@@ -35,8 +32,8 @@ static bool grow_sizes(step_sizes *sizes, const training_network *n, const batch
     return grown;
 }
 
-/* Floats of the largest call of a fuser, and of its results and summary. */
-static void count_fuse(training_network *n) {
+/* Floats of the largest call of a fuser, and of its results and summary; rows of logits. */
+static void count_calls(training_network *n) {
     step_memory *m = &n->memory;
     const model_config *c = &n->receiver.config;
     int64_t features = (int64_t)c->kv_heads * c->head_dim, summary = 1;
@@ -53,6 +50,45 @@ static void count_fuse(training_network *n) {
         }
     m->fuse_floats = (m->fuse_floats + 15) / 16 * 16;
     m->summary_floats = summary;
+    m->logit_rows = LOGIT_BYTES / (c->vocabulary * (int64_t)sizeof(float));
+    m->logit_rows = min_i64(max_i64(m->logit_rows, 1), min_i64(LOGIT_ROWS, m->sizes.graded));
+}
+
+/* Floats of a row of activations. */
+static double scratch_row(const model_config *c) {
+    return 2.0 * (double)(c->embedding + c->feed_forward + c->head_dim +
+                          (int64_t)(c->heads + c->kv_heads) * c->head_dim);
+}
+
+/* What all of it takes, which is known before any of it is taken: memory that is given out may not
+ * be there once it is touched. In double, since it need not fit anything. */
+static double count_bytes(const training_network *n) {
+    const step_memory *m = &n->memory;
+    const step_sizes *sizes = &m->sizes;
+    const model_config *c = &n->receiver.config;
+    double rows = (double)sizes->receiver_rows * (double)model_cache_row_bytes(c);
+    double floats = (double)sizes->most_rows * scratch_row(c) +
+                    2.0 * (double)sizes->graded * (double)c->embedding +
+                    (double)(m->fuse_floats + m->result_floats + m->summary_floats);
+    double once = (double)m->logit_rows * (double)c->vocabulary + (double)sizes->graded +
+                  (double)sizes->noise + (double)sizes->integers;
+    double bytes = 2 * rows + 4 * (2 * floats + once);
+    for (size_t s = 0; s < n->pair_count; s++) {
+        const model_config *sharer = &n->sharers[s]->config;
+        bytes += (double)sizes->sharer_rows[s] *
+                 ((double)model_cache_row_bytes(sharer) + 4 * scratch_row(sharer));
+    }
+    return bytes;
+}
+
+/* Bytes that the step's buffers and copies may take together. */
+static double budget(const training_network *n) {
+    if (n->limit > 0)
+        return (double)n->limit;
+    int64_t available = system_memory_available();
+    return available < 0
+               ? HUGE_VAL
+               : (double)available + (double)n->memory.bytes + (double)tape_bytes(n->tape);
 }
 
 /* ---- Taking memory ------------------------------------------------------------------------ */
@@ -67,7 +103,6 @@ static c2c_status take(training_network *n, void *pointer, int64_t count, size_t
     if (status)
         return status;
     memcpy(pointer, &memory, sizeof memory);
-    n->memory.bytes += bytes;
     return C2C_STATUS_OK;
 }
 
@@ -89,9 +124,6 @@ static c2c_status take_receiver(training_network *n, c2c_error *error) {
         (status = kv_cache_init(&m->cache_shadow, n->inner, c, sizes->receiver_rows, error)) ||
         (status = decoder_scratch_init(&m->scratch, &n->receiver, sizes->most_rows, error)))
         return status;
-    m->bytes += 2 * cache_bytes(c, sizes->receiver_rows) + m->scratch.bytes;
-    m->logit_rows = LOGIT_BYTES / (c->vocabulary * (int64_t)sizeof(float));
-    m->logit_rows = min_i64(max_i64(m->logit_rows, 1), min_i64(LOGIT_ROWS, sizes->graded));
     if ((status = take(n, &m->scratch_shadow, (int64_t)m->scratch.bytes, 1, error)) ||
         (status = take(n, &m->graded, sizes->graded * e, sizeof(float), error)) ||
         (status = take(n, &m->graded_shadow, sizes->graded * e, sizeof(float), error)) ||
@@ -112,7 +144,6 @@ static c2c_status take_sharers(training_network *n, c2c_error *error) {
         status = kv_cache_init(&m->sharer_caches[s], n->inner, &sharer->config, rows, error);
         if (!status)
             status = decoder_scratch_init(&m->sharer_scratch[s], sharer, rows, error);
-        m->bytes += cache_bytes(&sharer->config, rows) + m->sharer_scratch[s].bytes;
     }
     return status;
 }
@@ -185,24 +216,37 @@ static c2c_status watch_all(training_network *n, c2c_error *error) {
 
 /* ---- The whole ---------------------------------------------------------------------------- */
 
-static c2c_status take_all(training_network *n, c2c_error *error) {
+static c2c_status take_all(training_network *n, double most, c2c_error *error) {
     c2c_status status;
-    count_fuse(n);
+    count_calls(n);
+    double bytes = count_bytes(n);
+    if (bytes > most)
+        return error_set(error, C2C_STATUS_OUT_OF_MEMORY,
+                         "a batch of these sizes takes %.0f MiB and more, but %.0f MiB are "
+                         "available; train with smaller batches or shorter samples",
+                         bytes / (1 << 20), most / (1 << 20));
     if ((status = take_receiver(n, error)) || (status = take_sharers(n, error)) ||
         (status = take_fuse(n, error)))
         return status;
+    n->memory.bytes = (size_t)bytes;
     return watch_all(n, error);
 }
 
 c2c_status step_memory_fit(training_network *n, const batch_plan *plan, c2c_error *error) {
     step_sizes sizes = n->memory.sizes;
-    if (!grow_sizes(&sizes, n, plan))
-        return C2C_STATUS_OK;
-    step_memory_release(n);
-    n->memory.sizes = sizes;
-    c2c_status status = take_all(n, error);
-    if (status)
+    double most = budget(n);
+    c2c_status status = C2C_STATUS_OK;
+    if (grow_sizes(&sizes, n, plan)) {
         step_memory_release(n);
+        n->memory.sizes = sizes;
+        status = take_all(n, most, error);
+    }
+    if (status) {
+        step_memory_release(n);
+        return status;
+    }
+    double left = most - (double)n->memory.bytes;
+    tape_set_limit(n->tape, left < 0 ? 0 : left < 0x1p62 ? (size_t)left : SIZE_MAX);
     return status;
 }
 

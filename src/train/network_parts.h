@@ -120,7 +120,7 @@ typedef struct step_memory {
     float *host_noise, *host_losses;
 } step_memory;
 
-/* Makes sure that the plan fits. */
+/* Makes sure that the plan fits, and tells the tape how much is left for copies. */
 c2c_status step_memory_fit(training_network *n, const batch_plan *plan, c2c_error *error);
 void step_memory_release(training_network *n);
 
@@ -138,6 +138,7 @@ struct training_network {
     training_tensor *tensors;
     batch_plan plan;
     step_memory memory;
+    size_t limit;        /* of the memory of a step, copies included; 0: what the machine has */
     const void **tables; /* for one call of a projector */
 };
 

@@ -406,6 +406,45 @@ static void test_steps(void **state) {
     }
 }
 
+/* With too little memory a step fails and says so, wherever it ran out; with enough, the network
+ * that failed before gives what a new one does. */
+static void test_memory(void **state) {
+    (void)state;
+    for (int recompute = 0; recompute < 2; recompute++) {
+        world w;
+        batch b;
+        size_t bytes;
+        batch_make(&b, 1);
+        float *first = gradients_in_a_way(&setups[0], false, 1, recompute, &bytes);
+        world_open(&w, &setups[0], false, 1, recompute);
+        int buffers = 0, copies = 0;
+        const training_step step = {.seed = 11, .step = 4, .learn = true, .scale = 1};
+        for (double limit = 1 << 16;; limit *= 1.05) {
+            training_result result;
+            training_network_set_limit(w.network, (size_t)limit);
+            training_network_zero_gradients(w.network);
+            test_error = (c2c_error){0};
+            c2c_status status =
+                training_network_run(w.network, b.samples, SAMPLES, &step, &result, &test_error);
+            if (status == C2C_STATUS_OK)
+                break;
+            assert_int_equal(status, C2C_STATUS_OUT_OF_MEMORY);
+            bool early = strstr(test_error.message, "MiB are available") != NULL;
+            assert_true(early || strstr(test_error.message, "\"recompute\"") != NULL);
+            buffers += early;
+            copies += !early;
+        }
+        assert_true(buffers > 0 && copies > 0);
+        float *again = malloc(bytes);
+        assert_non_null(again);
+        backend_download(w.p->backend, again, w.p->gradients, bytes);
+        assert_memory_equal(first, again, bytes);
+        free(first);
+        free(again);
+        world_close(&w);
+    }
+}
+
 /* A batch in which nothing is fused has a loss and no gradients. */
 static void test_nothing_fused(void **state) {
     (void)state;
@@ -470,7 +509,7 @@ int main(void) {
         cmocka_unit_test(test_gradients), cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_packing),   cmocka_unit_test(test_inference),
         cmocka_unit_test(test_steps),     cmocka_unit_test(test_nothing_fused),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
