@@ -2,6 +2,7 @@
  * read them there, and the way back into fusers that others can use. */
 #include "train/network_parts.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* Tensors start at multiples of this many floats: a cache line. */
@@ -40,7 +41,7 @@ static c2c_status visit_tensors(const projector_spec *spec, tensor_visitor visit
 typedef struct walk {
     training_network *n;
     int fuser, projector;
-    float *values; /* host memory for all parameters */
+    const c2c_pair *pairs; /* where the first weights are */
     size_t count;
 } walk;
 
@@ -49,7 +50,7 @@ static c2c_status visit_projectors(walk *w, tensor_visitor visit, c2c_error *err
     for (w->fuser = 0; w->fuser < (int)w->n->pair_count && !status; w->fuser++) {
         const c2c_fuser *fuser = &w->n->learners[w->fuser].fuser;
         for (w->projector = 0; w->projector < fuser->projector_count && !status; w->projector++)
-            if (fuser->projectors[w->projector].tensors)
+            if (fuser->projectors[w->projector].description)
                 status = visit_tensors(&fuser->projectors[w->projector].spec, visit, w, error);
     }
     return status;
@@ -83,16 +84,26 @@ static c2c_status read_tensor(void *user, const projector_slot *slot, const char
     (void)slot, (void)which, (void)index;
     walk *w = user;
     const training_tensor *t = &w->n->tensors[w->count++];
-    const projector *p = &w->n->learners[w->fuser].fuser.projectors[w->projector];
-    const tensor *view = &tensor_file_find(p->tensors, name)->view;
-    if (tensor_convert(w->values + t->offset, DTYPE_F32, view, 0, t->count) < t->count)
-        return error_set(error, C2C_STATUS_BAD_FILE,
-                         "%s: tensor %s: holds a number that is not finite; it cannot be trained",
-                         tensor_file_path(p->tensors), name);
-    return C2C_STATUS_OK;
+    const tensor_file *file = w->pairs[w->fuser].fuser->projectors[w->projector].tensors;
+    const tensor *view = &tensor_file_find(file, name)->view;
+    size_t bytes = (size_t)t->count * sizeof(float);
+    float *values = malloc(bytes);
+    if (!values)
+        return error_memory(error, bytes, "weights");
+    bool finite = tensor_convert(values, DTYPE_F32, view, 0, t->count) == t->count;
+    for (int64_t i = 0; i < t->count && finite; i++)
+        finite = isfinite(values[i]);
+    if (finite)
+        backend_upload(w->n->inner, w->n->parameters.values + t->offset, values, bytes);
+    free(values);
+    return finite ? C2C_STATUS_OK
+                  : error_set(error, C2C_STATUS_BAD_FILE,
+                              "%s: tensor %s: holds a number that is not finite; it cannot be "
+                              "trained",
+                              tensor_file_path(file), name);
 }
 
-/* Weights of the views are where they learn. */
+/* Networks read weights where they learn. */
 static c2c_status bind_tensor(void *user, const projector_slot *slot, const char *name,
                               branch which, int index, c2c_error *error) {
     (void)slot, (void)name, (void)error;
@@ -106,8 +117,8 @@ static c2c_status bind_tensor(void *user, const projector_slot *slot, const char
     return C2C_STATUS_OK;
 }
 
-static c2c_status take_parameters(training_network *n, c2c_error *error) {
-    walk w = {.n = n};
+static c2c_status take_parameters(training_network *n, const c2c_pair *pairs, c2c_error *error) {
+    walk w = {.n = n, .pairs = pairs};
     training_parameters *p = &n->parameters;
     void *memory;
     c2c_status status = visit_projectors(&w, list_tensor, error);
@@ -128,58 +139,66 @@ static c2c_status take_parameters(training_network *n, c2c_error *error) {
         return status;
     p->gradients = memory;
     w.count = 0;
-    w.values = calloc((size_t)p->elements + 1, sizeof *w.values);
-    if (!w.values)
-        return error_memory(error, bytes, "weights");
     status = visit_projectors(&w, read_tensor, error);
-    if (!status)
-        backend_upload(n->inner, p->values, w.values, bytes);
-    free(w.values);
     w.count = 0;
     return status ? status : visit_projectors(&w, bind_tensor, error);
 }
 
 /* ---- Learners ----------------------------------------------------------------------------- */
 
-/* A view of a projector that has tables of weights of its own. */
-static c2c_status view_projector(projector *view, const projector *from, c2c_error *error) {
-    *view = *from;
-    view->weights[BRANCH_KEY] = view->weights[BRANCH_VALUE] = NULL;
-    if (!from->tensors)
-        return C2C_STATUS_OK;
-    const projector_spec *spec = &from->spec;
-    bool tempered = spec->learning.soft_gates;
+static c2c_status check_learning(const projector *p, c2c_error *error) {
+    const projector_spec *spec = &p->spec;
     if (!(spec->learning.dropout >= 0 && spec->learning.dropout < 1))
         return error_set(error, C2C_STATUS_BAD_FILE,
                          "%s: dropout: expected a number from 0 to below 1, found %g",
-                         tensor_file_path(from->tensors), (double)spec->learning.dropout);
-    if (tempered && !(spec->start.temperature > 0 && spec->learning.last_temperature > 0))
+                         tensor_file_path(p->tensors), (double)spec->learning.dropout);
+    if (spec->learning.soft_gates &&
+        !(spec->start.temperature > 0 && spec->learning.last_temperature > 0))
         return error_set(error, C2C_STATUS_BAD_FILE,
                          "%s: expected temperatures above 0, found %g (initial_temperature) and %g "
                          "(final_temperature)",
-                         tensor_file_path(from->tensors), (double)spec->start.temperature,
+                         tensor_file_path(p->tensors), (double)spec->start.temperature,
                          (double)spec->learning.last_temperature);
-    for (int which = 0; which < BRANCH_COUNT; which++) {
-        view->gate_logits[which] = 1; /* no network is left out for its gate */
-        view->weights[which] = calloc((size_t)from->slot_count + 1, sizeof(void *));
-        if (!view->weights[which])
-            return error_memory(error, (size_t)from->slot_count * sizeof(void *), "a projector");
-    }
     return C2C_STATUS_OK;
 }
 
-static c2c_status view_fuser(learner *l, const c2c_fuser *from, c2c_error *error) {
+/* All of a projector but its tensors, with tables for the weights that learn. */
+static c2c_status copy_projector(projector *to, const projector *from, c2c_error *error) {
+    c2c_status status;
+    if (!from->tensors)
+        return C2C_STATUS_OK;
+    if ((status = check_learning(from, error)) ||
+        (status = description_copy(&to->description, from->description, error)))
+        return status;
+    to->spec = from->spec;
+    to->slot_count = from->slot_count;
+    memcpy(to->shared, from->shared, sizeof to->shared);
+    for (int which = 0; which < BRANCH_COUNT; which++) {
+        to->gate_logits[which] = 1; /* no network is left out for its gate */
+        to->weights[which] = calloc((size_t)from->slot_count + 1, sizeof(void *));
+        if (!to->weights[which])
+            return error_memory(error, (size_t)from->slot_count * sizeof(void *), "a projector");
+    }
+    return status;
+}
+
+static c2c_status copy_fuser(learner *l, const c2c_fuser *from, c2c_error *error) {
     c2c_fuser *fuser = &l->fuser;
-    *fuser = *from;
-    fuser->stacks = NULL;
-    fuser->stack_count = 0;
+    *fuser = (c2c_fuser){.backend = from->backend,
+                         .sharer_layers = from->sharer_layers,
+                         .by_section = from->by_section,
+                         .longest_section = from->longest_section,
+                         .receiver = from->receiver,
+                         .sharer = from->sharer};
+    fuser->folder = string_copy(from->folder);
     fuser->projectors = calloc((size_t)from->projector_count + 1, sizeof *fuser->projectors);
-    if (!fuser->projectors)
+    if (!fuser->folder || !fuser->projectors)
         return error_memory(error, (size_t)from->projector_count * sizeof *fuser->projectors,
                             "projectors");
-    c2c_status status = C2C_STATUS_OK;
+    fuser->projector_count = from->projector_count;
+    c2c_status status = layer_map_copy(&fuser->map, &from->map, error);
     for (int i = 0; i < from->projector_count && !status; i++)
-        status = view_projector(&fuser->projectors[i], &from->projectors[i], error);
+        status = copy_projector(&fuser->projectors[i], &from->projectors[i], error);
     return status;
 }
 
@@ -219,18 +238,6 @@ static c2c_status gate_tables(training_network *n, size_t f, c2c_error *error) {
     return C2C_STATUS_OK;
 }
 
-/* Pure C2C on every layer needs no pass of the receiver over what is fused. */
-static bool replaces_receiver(const training_network *n, const learner *l) {
-    bool all = l->fuser.map.layers == n->receiver.config.layers;
-    for (int t = 0; t < l->fuser.map.layers; t++)
-        all = all && l->fuser.map.links[t].sharer_layer >= 0;
-    for (int k = 0; k < l->fuser.stack_count; k++) {
-        const projector_spec *spec = &l->fuser.stacks[k].spec;
-        all = all && !spec->use_receiver && !spec->kind->whole_layer;
-    }
-    return all;
-}
-
 static c2c_status build_learners(training_network *n, c2c_error *error) {
     size_t most = 1;
     c2c_status status = C2C_STATUS_OK;
@@ -241,7 +248,6 @@ static c2c_status build_learners(training_network *n, c2c_error *error) {
             status = gate_tables(n, f, error);
         if (status)
             return status;
-        l->replaces = replaces_receiver(n, l);
         for (int k = 0; k < l->fuser.stack_count; k++)
             if ((size_t)l->fuser.stacks[k].groups > most)
                 most = (size_t)l->fuser.stacks[k].groups;
@@ -282,10 +288,10 @@ c2c_status training_network_open(training_network **out, const c2c_model *receiv
         status = error_memory(error, 1 << 16, "a training network");
     for (size_t f = 0; f < pair_count && !status; f++) {
         n->sharers[f] = pairs[f].sharer;
-        status = view_fuser(&n->learners[f], pairs[f].fuser, error);
+        status = copy_fuser(&n->learners[f], pairs[f].fuser, error);
     }
     if (!status)
-        status = take_parameters(n, error);
+        status = take_parameters(n, pairs, error);
     if (!status)
         status = build_learners(n, error);
     if (!status)
@@ -306,10 +312,14 @@ static void learner_free(learner *l) {
     free(l->stack_groups);
     if (l->fuser.stacks)
         fuser_stacks_free(&l->fuser);
-    for (int i = 0; l->fuser.projectors && i < l->fuser.projector_count; i++)
+    for (int i = 0; l->fuser.projectors && i < l->fuser.projector_count; i++) {
+        json_close(l->fuser.projectors[i].description);
         for (int which = 0; which < BRANCH_COUNT; which++)
             free(l->fuser.projectors[i].weights[which]);
+    }
     free(l->fuser.projectors);
+    layer_map_deinit(&l->fuser.map);
+    free(l->fuser.folder);
 }
 
 void training_network_close(training_network *n) {

@@ -65,8 +65,8 @@ typedef struct training_result {
 
 typedef struct training_network training_network;
 
-/* Fusers start with the weights of pairs[i].fuser, which are copied; models and fusers must live as
- * long as the network. */
+/* Fusers start with the weights of pairs[i].fuser, which are copied: those fusers may be closed
+ * then. The models must live as long as the network. */
 c2c_status training_network_open(training_network **network, const c2c_model *receiver,
                                  const c2c_pair *pairs, size_t pair_count,
                                  const training_options *options, c2c_error *error);

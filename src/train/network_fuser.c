@@ -7,15 +7,12 @@
 
 /* ---- A fuser ------------------------------------------------------------------------------ */
 
-/* projector_<i>.json, which says f32 from here on. */
-static c2c_status copy_description(projector *to, const projector *from, c2c_error *error) {
+c2c_status description_copy(json_document **to, const json_document *from, c2c_error *error) {
     buffer text = {0};
-    projector_json_write(&text, json_root(from->description), DTYPE_F32);
-    c2c_status status = text.failed ? error_memory(error, text.length, "a projector's description")
-                                    : json_parse(&to->description, text.data, text.length,
-                                                 json_name(from->description), error);
-    if (!status)
-        status = projector_spec_parse(&to->spec, to->description, error);
+    projector_json_write(&text, json_root(from), DTYPE_F32);
+    c2c_status status = text.failed
+                            ? error_memory(error, text.length, "a projector's description")
+                            : json_parse(to, text.data, text.length, json_name(from), error);
     buffer_free(&text);
     return status;
 }
@@ -59,7 +56,7 @@ static c2c_status copy_tensors(const training_network *n, projector *to, int fus
     return status ? status : tensor_memory_finish(to->tensors, error);
 }
 
-static c2c_status copy_map(layer_map *to, const layer_map *from, c2c_error *error) {
+c2c_status layer_map_copy(layer_map *to, const layer_map *from, c2c_error *error) {
     size_t bytes = (size_t)from->layers * sizeof *to->links;
     *to = *from;
     to->links = malloc(bytes + 1);
@@ -82,9 +79,11 @@ static c2c_status copy_projectors(const training_network *n, c2c_fuser *to, size
     to->projector_count = from->projector_count;
     for (int i = 0; i < from->projector_count && !status; i++) {
         projector *p = &to->projectors[i];
-        if (!from->projectors[i].tensors)
+        if (!from->projectors[i].description)
             continue;
-        status = copy_description(p, &from->projectors[i], error);
+        status = description_copy(&p->description, from->projectors[i].description, error);
+        if (!status)
+            status = projector_spec_parse(&p->spec, p->description, error);
         if (!status)
             status = copy_tensors(n, p, (int)index, i, step, error);
         if (!status)
@@ -108,7 +107,7 @@ c2c_status training_network_fuser(const training_network *n, size_t index, uint3
     if (!to->folder)
         status = error_memory(error, strlen(from->folder), "a name");
     if (!status)
-        status = copy_map(&to->map, &from->map, error);
+        status = layer_map_copy(&to->map, &from->map, error);
     if (!status)
         status = copy_projectors(n, to, index, step, error);
     if (!status)

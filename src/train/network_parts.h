@@ -11,12 +11,11 @@
  * many. Kinds that look at whole sections see those, however long. */
 #define TRAINING_FUSE_ROWS 256
 
-/* A fuser with weights in the network's memory. */
+/* A fuser with weights in the network's memory, and no files. */
 typedef struct learner {
-    c2c_fuser fuser;       /* a view: map, files and folder are the first fuser's */
+    c2c_fuser fuser;
     const void ***gates;   /* [stacks][P] logits of gates of one number; NULL: no gates */
     int32_t *stack_groups; /* [stacks] networks of the stacks before it: names in random numbers */
-    bool replaces;         /* writes every layer of the receiver without reading any */
 } learner;
 
 /* ---- A batch as rows (network_plan.c) ------------------------------------------------------- */
@@ -123,6 +122,11 @@ typedef struct step_memory {
 /* Makes sure that the plan fits, and tells the tape how much is left for copies. */
 c2c_status step_memory_fit(training_network *n, const batch_plan *plan, c2c_error *error);
 void step_memory_release(training_network *n);
+
+/* What one fuser takes over from another (network_fuser.c): projector_<i>.json, which says f32 from
+ * then on, and the layer map. */
+c2c_status description_copy(json_document **to, const json_document *from, c2c_error *error);
+c2c_status layer_map_copy(layer_map *to, const layer_map *from, c2c_error *error);
 
 /* ---- The network --------------------------------------------------------------------------- */
 

@@ -286,7 +286,7 @@ static bool replaced(const training_network *n, int32_t mask) {
     bool one = mask && (mask & (mask - 1)) == 0;
     for (size_t s = 0; one && s < n->pair_count; s++)
         if (selected(mask, s))
-            return n->learners[s].replaces;
+            return n->learners[s].fuser.replaces;
     return false;
 }
 

@@ -5,11 +5,11 @@
  * uniform numbers that gates were drawn with are recorded, and fed in.
  *
  * Tolerances are the golden README's: 1e-4 of max(1, |value|) for losses and norms, and 1e-4 of a
- * tensor's largest magnitude for gradients and weights; but gates that are one number each are
- * measured by the largest gate of the case. The gradient of such a gate is a sum over all rows,
- * heads and elements of terms that cancel to less than a thousandth of what they are, so that
- * another order of f32 sums changes it by 1e-4 to 3e-4 of itself: our own AVX-512 and portable
- * kernels differ by as much from each other as from the recorded number. */
+ * tensor's largest magnitude for gradients and weights; but a tensor of one number (a gate, the
+ * bias of one head) is measured by the largest of its name in all projectors. The gradient of such
+ * a number is a sum over all rows and elements of terms that cancel to less than a thousandth of
+ * what they are, so that another order of f32 sums changes it by 1e-4 to 3e-4 of itself: our own
+ * AVX-512 and portable kernels differ by as much from each other as from the recorded number. */
 #include "golden.h"
 
 #include "train/network.h"
@@ -64,13 +64,17 @@ static void compare_number(train_case *t, const char *name, double got) {
         case_fail(t->c, "step %d: %s: expected %.9g, got %.9g", t->step, name, want, got);
 }
 
-/* The largest magnitude among the one-number gates whose names start with `what`. */
-static double largest_gate(const tensor_file *file, const char *what) {
+/* The largest magnitude among the numbers called "WHAT.<projector>.NAME". */
+static double largest_number(const tensor_file *file, const char *what, const char *name) {
     double largest = 0;
+    size_t length = strlen(what);
     for (size_t i = 0; i < tensor_file_count(file); i++) {
         const named_tensor *t = tensor_file_at(file, i);
-        if (strncmp(t->name, what, strlen(what)) == 0 && text_ends(t->name, "gate_logit") &&
-            tensor_elements(&t->view) == 1 && t->view.type == DTYPE_F32)
+        const char *dot = strncmp(t->name, what, length) == 0 && t->name[length] == '.'
+                              ? strchr(t->name + length + 1, '.')
+                              : NULL;
+        if (dot && strcmp(dot + 1, name) == 0 && tensor_elements(&t->view) == 1 &&
+            t->view.type == DTYPE_F32)
             largest = fmax(largest, fabs((double)tensor_get_f32(&t->view, 0)));
     }
     return largest;
@@ -262,7 +266,6 @@ static void run_close(train_state *r) {
  * fusers. */
 static void compare_all(train_case *t, const train_state *r, const char *what, const float *from) {
     size_t expected = 0, length = strlen(what);
-    double gate = largest_gate(t->file, what);
     backend_download(r->p->backend, r->host, from, (size_t)r->p->elements * sizeof(float));
     for (size_t i = 0; i < r->p->tensor_count; i++) {
         const training_tensor *tensor = &r->p->tensors[i];
@@ -271,7 +274,8 @@ static void compare_all(train_case *t, const train_state *r, const char *what, c
         for (int f = 0; f < tensor->fuser; f++)
             index += t->world->fusers[f]->projector_count;
         snprintf(name, sizeof name, "%s.%d.%s", what, index, tensor->name);
-        compare_tensor(t, name, r->host + tensor->offset, tensor->count, tensor->gate ? gate : 0);
+        compare_tensor(t, name, r->host + tensor->offset, tensor->count,
+                       tensor->count == 1 ? largest_number(t->file, what, tensor->name) : 0);
     }
     for (size_t i = 0; i < tensor_file_count(t->file); i++)
         expected += strncmp(tensor_file_at(t->file, i)->name, what, length) == 0 &&

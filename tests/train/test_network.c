@@ -104,15 +104,15 @@ static void world_open(world *w, const setup *s, bool queue, int threads, bool r
     }
     assert_ok(training_network_open(&w->network, w->receiver, w->pairs, (size_t)s->sharers,
                                     &options, &test_error));
+    for (int i = 0; i < s->sharers; i++)
+        c2c_fuser_close(w->fusers[i]); /* the network has its own weights */
     stir(w);
 }
 
 static void world_close(world *w) {
     training_network_close(w->network);
-    for (int i = 0; i < 2; i++) {
-        c2c_fuser_close(w->fusers[i]);
+    for (int i = 0; i < 2; i++)
         c2c_model_close(w->sharers[i]);
-    }
     c2c_model_close(w->receiver);
     c2c_engine_close(w->engine);
     free(w->weights);
