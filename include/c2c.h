@@ -397,18 +397,21 @@ C2C_API void c2c_alignment_free(c2c_alignment *alignment);
 /* ---- Training ----------------------------------------------------------------------------- */
 
 typedef enum c2c_train_event_kind {
-    C2C_TRAIN_EVENT_BEGIN = 0, /* step of steps are done already; `text`: the folder written to */
-    C2C_TRAIN_EVENT_BATCH,     /* a part of a step: only step and steps are set */
-    C2C_TRAIN_EVENT_STEP,      /* a step of the optimizer */
-    C2C_TRAIN_EVENT_EVAL,      /* loss: of the rows that are not trained on */
-    C2C_TRAIN_EVENT_SAVED,     /* text: the folder that holds all that was learnt so far */
-    C2C_TRAIN_EVENT_NOTE       /* text: one line that the user should see */
+    C2C_TRAIN_EVENT_READING = 0, /* data is being read: share */
+    C2C_TRAIN_EVENT_NOTE,        /* text: one line that the user should see */
+    C2C_TRAIN_EVENT_HELP,        /* text: lines on how to get data that is missing */
+    C2C_TRAIN_EVENT_BEGIN,       /* `step` steps are done already; text: the folder written to */
+    C2C_TRAIN_EVENT_BATCH,       /* a part of a step or of an evaluation is done */
+    C2C_TRAIN_EVENT_STEP,        /* a step of the optimizer */
+    C2C_TRAIN_EVENT_EVAL,        /* loss: of the rows that are not trained on */
+    C2C_TRAIN_EVENT_SAVED        /* text: the folder that now holds what was learnt so far */
 } c2c_train_event_kind;
 
-/* What happened. Texts are valid during the call. */
+/* What happened. Texts are valid during the call; what a kind does not name is 0. */
 typedef struct c2c_train_event {
     c2c_train_event_kind kind;
     int64_t step, steps;       /* steps done, and of the whole run */
+    double share;              /* 0 .. 1 */
     double epoch;              /* epochs done */
     double loss;               /* mean cross-entropy of the supervised tokens, in nats */
     double learning_rate;      /* that the step was taken with, as all below */
@@ -417,12 +420,56 @@ typedef struct c2c_train_event {
     double tokens_per_second;  /* tokens of the receiver */
     int64_t tokens;            /* of the step */
     int64_t gates_open, gates; /* after the step */
-    const char *text;          /* or NULL */
+    const char *text;
 } c2c_train_event;
 
 /* Called on the thread that trains. Return false to stop: what was learnt so far is then saved as a
  * checkpoint, and training fails with C2C_STATUS_CANCELLED. */
 typedef bool (*c2c_train_callback)(void *user, const c2c_train_event *event);
+
+/* Everything that training is told. Texts are read during the call only. */
+typedef struct c2c_train_options {
+    const char *recipe; /* path of a training recipe, JSON or YAML; docs/FORMATS.md */
+    const char *const
+        *settings; /* [setting_count] "training.learning_rate=3e-4": over the recipe */
+    size_t setting_count;
+    const char *const *data_folders; /* [data_folder_count] where files of rows are looked for */
+    size_t data_folder_count;
+    const char *const *caches; /* [cache_count] folders of Hugging Face's tools, with datasets */
+    size_t cache_count;
+    const char *folder;          /* written to; NULL: output.output_dir of the recipe */
+    bool resume;                 /* go on with the run in the folder, if there is one */
+    c2c_train_callback callback; /* or NULL */
+    void *user;
+} c2c_train_options;
+
+/* Trains fusers, one for each sharer, between models that stay as they are, and writes the folder:
+ * final/ and checkpoint-<step>/ (fusers that c2c_fuser_open reads; with several sharers in
+ * sharer_<i>/ inside), config.json (the recipe), metrics.jsonl, tensorboard/ and report.html. The
+ * models are those that the recipe names, but that is not checked. The same recipe and data give
+ * the same bits, on any number of threads, whether the run was stopped in between or not.
+ * C2C_STATUS_CANCELLED: the callback stopped it, and the newest checkpoint holds everything.
+ * C2C_STATUS_INVALID_ARGUMENT: among others, the folder holds a run and `resume` is false. */
+C2C_API c2c_status c2c_train(const c2c_model *receiver, const c2c_model *const *sharers,
+                             size_t sharer_count, const c2c_train_options *options,
+                             c2c_error *error);
+
+/* What c2c_train would do. */
+typedef struct c2c_train_summary {
+    int64_t parameters, trainable;           /* of all models and fusers; of the fusers */
+    int64_t train_rows, eval_rows, left_out; /* left out: rows of the data that are not used */
+    int64_t longest_row;                     /* tokens */
+    int64_t rows_per_step, steps_per_epoch, steps;
+    int64_t memory_bytes;     /* that the largest batch will need, with everything else */
+    int64_t memory_available; /* now; < 0: unknown */
+    int64_t batch_that_fits;  /* rows; the recipe's own number where that fits; 0: none */
+    double seconds_per_step, tokens_per_second; /* measured; 0 where the batch does not fit */
+} c2c_train_summary;
+
+/* Loads everything, takes a few steps without writing anything, and says what was found. */
+C2C_API c2c_status c2c_train_check(const c2c_model *receiver, const c2c_model *const *sharers,
+                                   size_t sharer_count, const c2c_train_options *options,
+                                   c2c_train_summary *summary, c2c_error *error);
 
 #ifdef __cplusplus
 }

@@ -76,7 +76,8 @@ struct verb {
     int (*run)(const verb *v, int argc, char *const *argv); /* after the name; an exit status */
 };
 
-extern const verb run_verb, chat_verb, demo_verb, inspect_verb, convert_verb, bench_verb;
+extern const verb run_verb, chat_verb, demo_verb, train_verb, inspect_verb, convert_verb,
+    bench_verb;
 
 /* True: go on. False: *status is what the verb returns, after help or the usage error. */
 bool verb_options(const verb *v, const option_set *set, int argc, char *const *argv, int *status);
@@ -265,6 +266,10 @@ typedef struct pair {
 
 c2c_status pair_open(pair *p, const pair_settings *settings, c2c_error *error);
 void pair_close(pair *p);
+/* Models that are not aligned all get the receiver's ids, which must mean the same to them;
+ * `remedy` ends the message where they do not. */
+c2c_status pair_check_tokens(const c2c_model *receiver, const c2c_model *sharer, const char *remedy,
+                             c2c_error *error);
 /* Answers a question on an empty session: the one path that run, --compare and demo share. Of
  * WAY_TEXT, *reply (may be NULL, else to be freed) is what the sharer wrote. */
 c2c_status pair_answer(pair *p, way w, const question *q, answer *a, char **reply,

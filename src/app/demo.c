@@ -7,6 +7,9 @@
 /* Answers of the pair are one word, and what its sharer writes is one sentence. */
 #define DEMO_ANSWER_TOKENS 32
 
+/* Where --train puts the fuser. */
+#define DEMO_OUTPUT "checkpoints/demo_quick"
+
 static const char *const dtype_names[] = {"auto", "f32", "bf16", NULL}; /* as in c2c_compute */
 
 typedef struct demo_settings {
@@ -14,7 +17,8 @@ typedef struct demo_settings {
     int64_t questions, limit, threads;
     int dtype;
     const char *isa;
-    bool json;
+    bool json, train;
+    const char *recipe, *output; /* of training */
 } demo_settings;
 
 c2c_status demo_answer(pair *p, way w, const demo_row *row, answer *a, char **reply,
@@ -38,7 +42,7 @@ bool demo_is_right(const demo_row *row, const answer *a) {
 
 static c2c_status open_pair(pair *p, const char *folder, const demo_settings *s, c2c_error *error) {
     char *receiver = path_join(folder, "receiver"), *sharer = path_join(folder, "sharer"),
-         *fuser = path_join(folder, "fuser");
+         *fuser = s->train ? string_copy(s->output) : path_join(folder, "fuser");
     c2c_status status;
     if (receiver && sharer && fuser)
         status = pair_open(p,
@@ -64,6 +68,10 @@ static c2c_status demo_settings_run(const demo_settings *s, c2c_error *error) {
     demo_rows rows = {0};
     pair p = {0};
     c2c_status status = demo_find(&folder, s->folder, error);
+    if (!status && s->train)
+        status =
+            demo_train(folder, &(demo_training){s->recipe, s->output, s->isa, s->threads, s->json},
+                       error);
     if (!status)
         status = demo_rows_open(&rows, folder, s->limit, error);
     if (!status)
@@ -71,7 +79,7 @@ static c2c_status demo_settings_run(const demo_settings *s, c2c_error *error) {
     if (!status && !s->json)
         status = demo_show(&p, &rows, s->questions, error);
     if (!status)
-        status = demo_score(&p, &rows, s->json, error);
+        status = demo_score(&p, &rows, s->json, s->train, error);
     pair_close(&p);
     demo_rows_close(&rows);
     free(folder);
@@ -117,6 +125,23 @@ static int demo_run(const verb *v, int argc, char *const *argv) {
                                .shown = "all processors",
                                .help = "threads to compute with"},
                               isa_option(&s.isa),
+                              {.name = "--train",
+                               .kind = OPTION_FLAG,
+                               .target = &s.train,
+                               .help = "first train a fuser from nothing, and show what it learnt"},
+                              {.name = "--output",
+                               .value = "DIR",
+                               .kind = OPTION_PATH,
+                               .target = &s.output,
+                               .shown = DEMO_OUTPUT,
+                               .help = "with --train: folder that gets it; where it was begun "
+                                       "there, it goes on"},
+                              {.name = "--recipe",
+                               .value = "FILE",
+                               .kind = OPTION_PATH,
+                               .target = &s.recipe,
+                               .shown = "recipes/demo_quick.json",
+                               .help = "with --train: how it is trained"},
                               {.name = "--json",
                                .kind = OPTION_FLAG,
                                .target = &s.json,
@@ -125,6 +150,10 @@ static int demo_run(const verb *v, int argc, char *const *argv) {
     int status;
     if (!verb_options(v, &set, argc, argv, &status))
         return status;
+    if (!s.train && (s.output || s.recipe))
+        return verb_wrong_usage(v, "--output and --recipe need --train");
+    if (!s.output)
+        s.output = DEMO_OUTPUT;
     c2c_error error = {0};
     return demo_settings_run(&s, &error) ? app_failed(&error) : APP_OK;
 }
@@ -133,7 +162,9 @@ const verb demo_verb = {
     .name = "demo",
     .usage = "[options]",
     .summary = "two small models that know different things answer together",
-    .notes = "Each question is answered four ways: by the receiver alone, by the sharer alone, by\n"
-             "the receiver after it has read what the sharer writes (text to text), and by the\n"
-             "receiver with the sharer's KV cache fused into its own (C2C).",
+    .notes =
+        "Each question is answered four ways: by the receiver alone, by the sharer alone, by\n"
+        "the receiver after it has read what the sharer writes (text to text), and by the\n"
+        "receiver with the sharer's KV cache fused into its own (C2C). --train takes minutes;\n"
+        "--recipe recipes/demo.json takes longer and learns more.",
     .run = demo_run};

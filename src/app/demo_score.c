@@ -90,7 +90,17 @@ static void append_meaning(const score *scores, buffer *out) {
                       fused, receiver > sharer ? receiver : sharer);
 }
 
-static void append_text(score *scores, const demo_rows *rows, double seconds, buffer *out) {
+/* A new fuser's gates are closed, so what it makes of the receiver is the receiver. */
+static void append_learnt(const score *scores, buffer *out) {
+    buffer_printf(out,
+                  "Before training, with all gates closed, the fused answers were the receiver's "
+                  "own: %.1f%% right; now %.1f%% are.\n",
+                  score_share(&scores[WAY_RECEIVER], DEMO_KINDS) * 100,
+                  score_share(&scores[WAY_C2C], DEMO_KINDS) * 100);
+}
+
+static void append_text(score *scores, const demo_rows *rows, double seconds, bool trained,
+                        buffer *out) {
     static const char *const titles[] = {"way", "all", "known to the sharer", "told in the chat",
                                          "first token (median)"};
     table t;
@@ -109,7 +119,9 @@ static void append_text(score *scores, const demo_rows *rows, double seconds, bu
     table_write(&t, 0, output_columns(STDOUT_FILENO, 100), out);
     buffer_append_char(out, '\n');
     append_meaning(scores, out);
-    if (recorded)
+    if (trained)
+        append_learnt(scores, out);
+    else if (recorded)
         buffer_printf(out,
                       "%lld of %lld answers are, letter by letter, those that the Python original "
                       "gives from the same files.\n",
@@ -138,7 +150,7 @@ static void append_json(score *scores, const demo_rows *rows, double seconds, bu
     *out = json.text;
 }
 
-c2c_status demo_score(pair *p, const demo_rows *rows, bool json, c2c_error *error) {
+c2c_status demo_score(pair *p, const demo_rows *rows, bool json, bool trained, c2c_error *error) {
     score scores[WAY_COUNT] = {0};
     buffer out = {0};
     c2c_status status = C2C_STATUS_OK;
@@ -154,7 +166,7 @@ c2c_status demo_score(pair *p, const demo_rows *rows, bool json, c2c_error *erro
         if (json)
             append_json(scores, rows, seconds, &out);
         else
-            append_text(scores, rows, seconds, &out);
+            append_text(scores, rows, seconds, trained, &out);
         status = output_buffer(&out, error);
     }
     buffer_free(&out);

@@ -11,10 +11,9 @@ static double milliseconds_since(double start) {
     return (system_seconds() - start) * 1e3;
 }
 
-/* Unaligned, all models get the receiver's ids, which must mean the same to all. Tokenizers may
- * differ in tokens that only one of them adds, so a plain sentence decides. */
-static c2c_status check_same_tokens(const c2c_model *receiver_model, const c2c_model *sharer_model,
-                                    c2c_error *error) {
+/* Tokenizers may differ in tokens that only one of them adds, so a plain sentence decides. */
+c2c_status pair_check_tokens(const c2c_model *receiver_model, const c2c_model *sharer_model,
+                             const char *remedy, c2c_error *error) {
     static const char probe[] = "Where did 27 people's caches meet? \xc3\x84hnlich; na\xc3\xafve.";
     int32_t *receiver = NULL, *sharer = NULL;
     size_t receiver_count = 0, sharer_count = 0;
@@ -30,8 +29,8 @@ static c2c_status check_same_tokens(const c2c_model *receiver_model, const c2c_m
         c2c_model_describe(sharer_model, &s);
         status = error_set(error, C2C_STATUS_UNSUPPORTED,
                            "%s and %s: expected one tokenizer, found two that give a text "
-                           "different ids; add --align first (or longest)",
-                           r.folder, s.folder);
+                           "different ids; %s",
+                           r.folder, s.folder, remedy);
     }
     c2c_free(receiver);
     c2c_free(sharer);
@@ -56,7 +55,8 @@ static c2c_status open_sharer(pair *p, size_t i, const pair_settings *settings, 
     double start = system_seconds();
     c2c_status status = open_model(&p->sharers[i], p, settings->sharers[i], settings, error);
     if (!status && !settings->align)
-        status = check_same_tokens(p->receiver, p->sharers[i], error);
+        status =
+            pair_check_tokens(p->receiver, p->sharers[i], "add --align first (or longest)", error);
     p->sharer_ms[i] = milliseconds_since(start);
     if (status)
         return status;

@@ -1,0 +1,123 @@
+/* fuser_trainee.c - the loop's view of a training network: rows become samples, gradients are the
+ * network's, and what was learnt is saved as fusers are published. */
+#include "train/fuser_trainee.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+static int64_t receiver_tokens(const training_sample *s) {
+    int64_t tokens = 0;
+    for (int64_t i = 0; i < s->tokens; i++)
+        tokens += s->ids[i] != C2C_PADDING;
+    return tokens;
+}
+
+/* What to do where a batch has no room: fewer rows at a time, and as many more times. */
+static void add_what_fits(const train_batch *batch, int64_t tokens, c2c_error *error) {
+    if (!error || error->code != C2C_STATUS_OUT_OF_MEMORY)
+        return;
+    if (batch->count > 1)
+        error_set(error, error->code,
+                  "%s; a batch of %lld rows with %lld tokens does not fit: use "
+                  "training.per_device_train_batch_size=%lld and twice the "
+                  "gradient_accumulation_steps, or training.recompute=true",
+                  error->message, (long long)batch->count, (long long)tokens,
+                  (long long)((batch->count + 1) / 2));
+    else
+        error_set(error, error->code,
+                  "%s; one row of %lld tokens does not fit: use a lower training.max_length, or "
+                  "training.recompute=true",
+                  error->message, (long long)tokens);
+}
+
+static c2c_status run(fuser_trainee *f, const train_batch *batch, bool learn, train_result *result,
+                      c2c_error *error) {
+    int64_t tokens = 0;
+    training_result got = {0};
+    const training_sample *samples;
+    *result = (train_result){0};
+    c2c_status status =
+        f->source.fill(f->source.user, batch->rows, (size_t)batch->count, &samples, error);
+    if (status)
+        return status;
+    for (int64_t i = 0; i < batch->count; i++)
+        tokens += receiver_tokens(&samples[i]);
+    const training_step step = {.seed = batch->seed,
+                                .step = (uint32_t)batch->step,
+                                .first_sample = (uint32_t)batch->first,
+                                .learn = learn,
+                                .scale = (float)batch->scale};
+    status = training_network_run(f->network, samples, (size_t)batch->count, &step, &got, error);
+    if (status)
+        add_what_fits(batch, tokens, error);
+    *result = (train_result){.loss_sum = got.loss_sum, .supervised = got.tokens, .tokens = tokens};
+    return status;
+}
+
+static c2c_status gradient(void *user, const train_batch *batch, train_result *result,
+                           c2c_error *error) {
+    return run(user, batch, true, result, error);
+}
+
+static c2c_status evaluate(void *user, const train_batch *batch, train_result *result,
+                           c2c_error *error) {
+    return run(user, batch, false, result, error);
+}
+
+/* One fuser is the folder itself; several stand in folders of their own, in the sharers' order. */
+static c2c_status save_fuser(const fuser_trainee *f, size_t index, const char *folder, int64_t done,
+                             c2c_error *error) {
+    char name[32];
+    c2c_fuser *fuser = NULL;
+    snprintf(name, sizeof name, "sharer_%zu", index + 1);
+    char *path = f->fusers > 1 ? path_join(folder, name) : string_copy(folder);
+    c2c_status status = path ? C2C_STATUS_OK : error_memory(error, strlen(folder), "a folder name");
+    if (!status && f->fusers > 1 && mkdir(path, 0777) != 0)
+        status = error_set(error, C2C_STATUS_IO, "%s: cannot make a folder", path);
+    if (!status)
+        status = training_network_fuser(f->network, index, (uint32_t)done, &fuser, error);
+    if (!status)
+        status = fuser_write(fuser, path, f->format, DTYPE_COUNT, error);
+    c2c_fuser_close(fuser);
+    free(path);
+    return status;
+}
+
+static c2c_status save(void *user, const char *folder, int64_t done, c2c_error *error) {
+    const fuser_trainee *f = user;
+    c2c_status status = C2C_STATUS_OK;
+    for (size_t i = 0; i < f->fusers && !status; i++)
+        status = save_fuser(f, i, folder, done, error);
+    return status;
+}
+
+static void gates(void *user, int64_t *open, int64_t *count) {
+    training_network_gates(((fuser_trainee *)user)->network, open, count);
+}
+
+static double temperature(void *user, int64_t done) {
+    return (double)training_network_temperature(((fuser_trainee *)user)->network, (uint32_t)done);
+}
+
+static void row_name(void *user, uint32_t row, buffer *name) {
+    const fuser_trainee *f = user;
+    f->source.name(f->source.user, row, name);
+}
+
+void fuser_trainee_init(fuser_trainee *f, trainee *t, training_network *network,
+                        const sample_source *source, size_t fusers, tensor_format format) {
+    const training_parameters *p = training_network_parameters(network);
+    *f = (fuser_trainee){.network = network, .source = *source, .fusers = fusers, .format = format};
+    *t = (trainee){.user = f,
+                   .backend = p->backend,
+                   .parameters = p->values,
+                   .gradients = p->gradients,
+                   .count = p->elements,
+                   .gradient = gradient,
+                   .evaluate = evaluate,
+                   .save = save,
+                   .gates = gates,
+                   .temperature = temperature,
+                   .row_name = row_name};
+}
