@@ -1,5 +1,6 @@
 /* answer.c - the one way to an answer: prompt, prefill, decoding, and the clock beside it. */
 #include "app/answer.h"
+#include "session/session.h"
 
 #include <stdlib.h>
 
@@ -58,7 +59,51 @@ static c2c_status prompt_run(answer *a, c2c_session *session, const c2c_plan *pl
     c2c_session_set_progress(session, NULL, NULL);
     a->prompt_tokens = plan->token_count;
     a->kept_tokens = extension.kept;
+    a->sharer_tokens = extension.sharers_ran;
     return status;
+}
+
+/* The id that a letter is seen by: the first of " B". Where that is the space alone, for every
+ * letter the same, `last` asks for the last one. */
+static c2c_status letter_id(int32_t *id, const c2c_model *model, char letter, bool last,
+                            c2c_error *error) {
+    const char text[] = {' ', letter};
+    int32_t *ids;
+    size_t count;
+    c2c_status status = c2c_model_encode(model, text, sizeof text, false, &ids, &count, error);
+    if (status)
+        return status;
+    *id = count ? ids[last ? count - 1 : 0] : 0;
+    c2c_free(ids);
+    return C2C_STATUS_OK;
+}
+
+/* In place of an answer: the letter whose token is the likeliest to come next. */
+static c2c_status choose_letter(answer *a, const c2c_session *session, const c2c_model *model,
+                                int letters, c2c_error *error) {
+    int32_t id, first;
+    c2c_model_info info;
+    c2c_model_describe(model, &info);
+    float *logits = malloc((size_t)info.vocabulary_size * sizeof *logits), most = 0;
+    if (!logits)
+        return error_memory(error, (size_t)info.vocabulary_size * sizeof *logits, "logits");
+    char best = 0;
+    c2c_status status = session_logits(session, logits, error);
+    if (!status)
+        status = letter_id(&first, model, 'A', false, error);
+    if (!status)
+        status = letter_id(&id, model, 'B', false, error);
+    bool last = !status && first == id;
+    for (int i = 0; !status && i < letters; i++) {
+        status = letter_id(&id, model, (char)('A' + i), last, error);
+        if (!status && (!best || logits[id] > most)) {
+            best = (char)('A' + i);
+            most = logits[id];
+        }
+    }
+    free(logits);
+    buffer_append(&a->text, &best, 1);
+    return status ? status : a->text.failed ? error_memory(error, 1, "a letter") : C2C_STATUS_OK;
 }
 
 c2c_status answer_ask(answer *a, c2c_session *session, const prompt_models *models,
@@ -71,6 +116,11 @@ c2c_status answer_ask(answer *a, c2c_session *session, const prompt_models *mode
         goto done;
     if ((status = prompt_run(a, session, &asked.plan, q, error)))
         goto done;
+    if (q->letters) {
+        status = choose_letter(a, session, models->writer, q->letters, error);
+        a->ttft_ms = a->total_ms = (system_seconds() - started) * 1e3;
+        goto done;
+    }
     status = c2c_session_generate(session, q->max_new_tokens, on_token, &l, &generation, error);
     if (!status)
         status = l.status;

@@ -76,7 +76,7 @@ struct verb {
     int (*run)(const verb *v, int argc, char *const *argv); /* after the name; an exit status */
 };
 
-extern const verb run_verb, chat_verb, demo_verb, train_verb, inspect_verb, convert_verb,
+extern const verb run_verb, chat_verb, demo_verb, train_verb, eval_verb, inspect_verb, convert_verb,
     bench_verb;
 
 /* True: go on. False: *status is what the verb returns, after help or the usage error. */
@@ -197,7 +197,8 @@ typedef struct answer {
     int32_t *ids; /* the end-of-sequence id included */
     size_t id_count, id_capacity;
     int64_t prompt_tokens;
-    int64_t kept_tokens; /* of the prompt, whose rows were there already */
+    int64_t kept_tokens;   /* of the prompt, whose rows were there already */
+    int64_t sharer_tokens; /* that the sharers ran for it */
     c2c_finish finish;
     double load_ms, ttft_ms, total_ms;
     double decode_tok_s; /* of the tokens after the first; 0 when there are none */
@@ -225,7 +226,10 @@ typedef struct question {
     int64_t background_tokens;
     answer_stream stream; /* may be NULL */
     void *user;
-    bool turn; /* goes on with what the session knows of an earlier question */
+    const char *response; /* what the answer begins with: it ends the prompt, as its last section;
+                             or NULL */
+    int letters; /* > 0: no answer is written; its text is the likeliest of " A", " B", ... */
+    bool turn;   /* goes on with what the session knows of an earlier question */
     const volatile sig_atomic_t *stop; /* ends the answer once it is not 0; may be NULL */
 } question;
 

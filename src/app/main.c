@@ -16,9 +16,9 @@ static const verb version_verb = {.name = "version",
                                   .summary = "print the version",
                                   .run = version_run};
 
-static const verb *const verbs[] = {&run_verb,     &chat_verb,    &demo_verb,  &train_verb,
-                                    &inspect_verb, &convert_verb, &bench_verb, &help_verb,
-                                    &version_verb, NULL};
+static const verb *const verbs[] = {&run_verb,  &chat_verb,    &demo_verb,    &train_verb,
+                                    &eval_verb, &inspect_verb, &convert_verb, &bench_verb,
+                                    &help_verb, &version_verb, NULL};
 
 static const verb *verb_find(const char *name) {
     for (size_t i = 0; verbs[i]; i++)

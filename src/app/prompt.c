@@ -1,6 +1,27 @@
 /* prompt.c - from a question to ids and sections. */
 #include "app/prompt.h"
 
+/* The text goes on with the beginning of the answer, which takes p->response tokens. */
+static c2c_status append_response(prompt *p, const c2c_model *writer, char **text, size_t *length,
+                                  const char *response, c2c_error *error) {
+    buffer all = {0};
+    int32_t *ids;
+    size_t count;
+    buffer_append(&all, *text, *length);
+    buffer_append_text(&all, response);
+    c2c_free(*text);
+    *text = buffer_take(&all, length);
+    if (!*text)
+        return error_memory(error, strlen(response), "a prompt");
+    c2c_status status =
+        c2c_model_encode(writer, response, strlen(response), false, &ids, &count, error);
+    if (status)
+        return status;
+    p->response = (int64_t)count;
+    c2c_free(ids);
+    return C2C_STATUS_OK;
+}
+
 /* One row of ids, which all models read. */
 static c2c_status encode(prompt *p, const c2c_model *writer, const question *q, c2c_error *error) {
     size_t count = 0, length;
@@ -16,6 +37,8 @@ static c2c_status encode(prompt *p, const c2c_model *writer, const question *q, 
                                           .now = q->now};
         status = c2c_model_render(writer, q->messages->messages, q->messages->count, &options,
                                   &text, &length, error);
+        if (!status && q->response)
+            status = append_response(p, writer, &text, &length, q->response, error);
         if (!status)
             status = c2c_model_encode(writer, text, length, false, &p->ids, &count, error);
     }
@@ -38,10 +61,22 @@ static c2c_status align(prompt *p, const prompt_models *models, const question *
                          q->raw                           ? "--raw"
                          : q->thinking == C2C_THINKING_ON ? "--thinking"
                                                           : "--plan");
-    c2c_status status =
-        c2c_align_chat(&p->aligned, models->writer, (const c2c_model *const *)models->sharers,
-                       models->sharer_count, q->messages->messages, q->messages->count, &options,
-                       error);
+    chat begun = {0};
+    const chat *messages = q->messages;
+    c2c_status status = C2C_STATUS_OK;
+    if (q->response) {
+        options.add_generation_prompt = false;
+        options.open_end = true;
+        status = chat_add_chat(&begun, messages, error);
+        if (!status)
+            status = chat_add(&begun, "assistant", q->response, error);
+        messages = &begun;
+    }
+    if (!status)
+        status = c2c_align_chat(&p->aligned, models->writer,
+                                (const c2c_model *const *)models->sharers, models->sharer_count,
+                                messages->messages, messages->count, &options, error);
+    chat_deinit(&begun);
     if (status)
         return status;
     for (size_t i = 0; shape == PLAN_NONE && i < p->aligned->section_count; i++)
@@ -54,13 +89,34 @@ static c2c_status align(prompt *p, const prompt_models *models, const question *
     return C2C_STATUS_OK;
 }
 
+/* The plan of the tokens before the response, one of which counts as the last; the response then
+ * takes the place of that one. */
+static c2c_status plan_response(prompt *p, const plan_spec *plan, size_t sharers,
+                                c2c_error *error) {
+    static const plan_spec all = {0};
+    int64_t before = p->plan.token_count - p->response;
+    if (before < 1)
+        return C2C_STATUS_OK;
+    c2c_status status = plan_spec_sections(plan ? plan : &all, before + 1, sharers, p->room,
+                                           &p->plan.sections, &p->plan.section_count, error);
+    if (status || p->plan.sections != p->room)
+        return status ? status
+                      : error_set(error, C2C_STATUS_UNSUPPORTED,
+                                  "a plan of explicit sections cannot go with the beginning of "
+                                  "an answer");
+    p->room[p->plan.section_count - 1].length += p->response - 1;
+    return C2C_STATUS_OK;
+}
+
 c2c_status prompt_make(prompt *p, const prompt_models *models, const question *q,
                        c2c_error *error) {
     if (models->align && models->sharer_count)
         return align(p, models, q, error);
     c2c_status status = encode(p, models->writer, q, error);
     /* Without sharers there is nothing to plan. */
-    if (!status && models->sharer_count && q->plan && p->plan.token_count)
+    if (!status && models->sharer_count && p->response > 1)
+        status = plan_response(p, q->plan, models->sharer_count, error);
+    else if (!status && models->sharer_count && q->plan && p->plan.token_count)
         status = plan_spec_sections(q->plan, p->plan.token_count, models->sharer_count, p->room,
                                     &p->plan.sections, &p->plan.section_count, error);
     return status;

@@ -19,6 +19,7 @@ typedef struct prompt {
     int32_t *ids;
     c2c_alignment *aligned;
     c2c_section room[PLAN_SPEC_ROOM];
+    int64_t response; /* tokens of the answer's beginning, which end the prompt */
 } prompt;
 
 /* Renders or takes the text, encodes it (for each model, when they are aligned), and lays out the

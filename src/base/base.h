@@ -174,9 +174,10 @@ typedef struct random_key {
     uint32_t sample, site;
 } random_key;
 
-#define RANDOM_SITE_SAMPLING 1     /* of answers */
-#define RANDOM_SITE_INITIAL  2     /* weights of new projectors */
-#define RANDOM_SITE_TRAINING 65536 /* gates and dropouts of projectors, from here on */
+#define RANDOM_SITE_SAMPLING  1     /* of answers */
+#define RANDOM_SITE_INITIAL   2     /* weights of new projectors */
+#define RANDOM_SITE_BOOTSTRAP 32    /* of an evaluation's intervals */
+#define RANDOM_SITE_TRAINING  65536 /* gates and dropouts of projectors, from here on */
 
 /* 128 random bits. */
 void random_block(const random_key *key, uint32_t bits[4]);

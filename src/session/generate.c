@@ -111,6 +111,15 @@ static int32_t choose(c2c_session *session) {
     return id;
 }
 
+c2c_status session_logits(const c2c_session *session, float *logits, c2c_error *error) {
+    if (!session->ready)
+        return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                         "there are no logits: call c2c_session_prefill first");
+    backend_download(session->backend, logits, session->logits,
+                     (size_t)session->receiver.model->config.vocabulary * sizeof *logits);
+    return C2C_STATUS_OK;
+}
+
 /* ---- The answer --------------------------------------------------------------------------- */
 
 /* One token's text to the caller; the last token also brings what is left of a cut character. */

@@ -156,6 +156,8 @@ c2c_status session_run_plan(c2c_session *session, const c2c_plan *plan, const c2
 void session_record(c2c_session *session, int64_t start, int64_t end, int32_t mask, int64_t seen);
 void session_record_response(c2c_session *session, int64_t count);
 
+/* After a prefill: the logits [V] that the first token of an answer is chosen from, on the host. */
+c2c_status session_logits(const c2c_session *session, float *logits, c2c_error *error);
 /* Runs one given token; `logits` [V] on the host, or NULL. */
 c2c_status session_step(c2c_session *session, int32_t id, float *logits, c2c_error *error);
 

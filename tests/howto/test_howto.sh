@@ -111,9 +111,10 @@ test_() { # NAME COMMAND...
 }
 
 failed=0
-echo "[==========] Running 3 test(s)."
+echo "[==========] Running 4 test(s)."
 test_ "copy of the tree" copy_tree
 test_ "add a model family" follow "Add a model family"
 test_ "add a projector" follow "Add a projector"
+test_ "add a benchmark" follow "Add a benchmark"
 rm -rf "$root"
 exit $failed

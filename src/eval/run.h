@@ -1,0 +1,166 @@
+/* run.h - inside the program's reach: questions of a benchmark asked one by one, what came out kept
+ * as it comes, and the files that a run leaves. Whoever asks is a callback. */
+#ifndef C2C_EVAL_RUN_H
+#define C2C_EVAL_RUN_H
+
+#include "eval/eval.h"
+
+/* ---- Questions (questions.c) ------------------------------------------------------------------
+ */
+
+typedef struct eval_choice { /* which rows are asked, as the original's recipes say it */
+    int64_t interval;        /* every n-th row of a subject; 0 and 1: all */
+    int64_t limit;           /* > 0: the first rows of each subject that remain */
+    int64_t from, to;        /* only rows from .. to - 1 of a subject, when `ranged` */
+    bool ranged;
+    const char *const *subjects; /* NULL: all */
+    size_t subject_count;
+} eval_choice;
+
+typedef struct eval_question {
+    bench_item item;
+    const char *subject; /* lives as long as the item or the set */
+    int64_t id;          /* row of its subject, from 0 */
+} eval_question;
+
+typedef struct eval_set {
+    const benchmark *benchmark;
+    eval_question *items;
+    size_t count, capacity;
+    arena *names;
+    int64_t rows, skipped, malformed; /* rows read; not asked, as they say themselves; unreadable */
+    char first_malformed[512];        /* the first message */
+    int64_t files, bad_files;         /* read; of a folder's, given up */
+} eval_set;
+
+/* Reads the rows of a file, or of all files of a folder (JSON, JSON lines, CSV), in order of name.
+ * Where some of a folder's names hold the benchmark's split, only those are read. Malformed rows
+ * are counted; a file without a single good row is an error, or, in a folder, counted too. */
+c2c_status eval_set_open(eval_set *set, const benchmark *b, const char *path,
+                         const eval_choice *choice, c2c_error *error);
+void eval_set_close(eval_set *set);
+
+/* ---- Answers (records.c) ------------------------------------------------------------------------
+ */
+
+/* What a system answers. Zero-initialise; eval_answer_deinit. */
+typedef struct eval_answer {
+    buffer text;
+    buffer background;                   /* text-to-text: what the other model wrote first */
+    int64_t input_tokens, new_tokens;    /* of the answer */
+    int64_t read_tokens, written_tokens; /* by all models together */
+    int64_t kept_tokens;                 /* of the prompt: rows that an earlier question left */
+    double ttft_ms, total_ms;
+} eval_answer;
+
+void eval_answer_deinit(eval_answer *answer);
+
+/* One line of the answers file. Texts belong to the record. */
+typedef struct eval_record {
+    char *subject, *text, *background, *prediction; /* prediction: NULL: none was found */
+    int64_t id;
+    bool right;
+    double score; /* LongBench: the metric; else 0 or 1 */
+    bool scored;  /* false: only the prediction is kept */
+    bool failed;  /* no answer: `text` says why */
+    int64_t input_tokens, new_tokens, read_tokens, written_tokens, kept_tokens;
+    double ttft_ms, total_ms;
+} eval_record;
+
+/* Grades an answer. */
+c2c_status eval_record_make(eval_record *record, const eval_set *set, const eval_question *question,
+                            const eval_answer *answer, c2c_error *error);
+void eval_record_deinit(eval_record *record);
+
+typedef struct eval_records {
+    eval_record
+        *items; /* [count]: of the set's questions, in its order, as far as they were asked */
+    size_t count;
+    int64_t resumed; /* of those, answered by an earlier run */
+} eval_records;
+
+void eval_records_deinit(eval_records *records);
+
+/* Asks one question; `index` counts the set's. C2C_STATUS_CONTEXT_FULL: this question cannot be
+ * answered, and the run goes on; any other failure ends it. */
+typedef c2c_status (*eval_asker)(void *user, const eval_set *set, const eval_question *question,
+                                 eval_answer *answer, c2c_error *error);
+
+/* Called after each question; false: stop. */
+typedef bool (*eval_watcher)(void *user, int64_t done, int64_t total, int64_t scored,
+                             double points);
+
+typedef struct eval_run {
+    const eval_set *set;
+    const char *path;  /* of the answers, written as they come */
+    const char *about; /* one line of JSON that says what is asked of whom: a resumed run's must be
+                          the same */
+    bool resume;
+    eval_asker ask;
+    eval_watcher watch; /* may be NULL */
+    void *user;
+} eval_run;
+
+/* Asks every question that the file does not hold yet. */
+c2c_status eval_run_all(eval_records *records, const eval_run *run, c2c_error *error);
+
+/* ---- Files (outputs.c, outputs_csv.c)
+ * ------------------------------------------------------------ */
+
+typedef struct eval_result {
+    const char *name;   /* of the system, in reports */
+    const char *model;  /* as the recipe names it */
+    const char *method; /* "generate" or "logits" */
+    const eval_set *set;
+    const eval_records *records;
+} eval_result;
+
+double eval_accuracy(const eval_result *result, int64_t *scored);
+
+/* The original's files, beside each other in `folder`: PREFIX_summary.json, PREFIX_length.json and
+ * PREFIX_cot.csv; of LongBench pred/MODEL/TASK.jsonl in place of the last. */
+c2c_status eval_write_files(const eval_result *result, const char *folder, const char *prefix,
+                            c2c_error *error);
+c2c_status eval_write_csv(const eval_result *result, const char *path, c2c_error *error);
+
+/* ---- Uncertainty (statistics.c)
+ * -------------------------------------------------------------------- */
+
+typedef struct eval_interval {
+    double value, low, high; /* 95% */
+} eval_interval;
+
+/* Wilson's interval of `right` in `count`. */
+eval_interval eval_share(double right, int64_t count);
+/* The mean of differences with a percentile bootstrap of 10,000 samples, drawn by the counter
+ * generator: the same numbers give the same interval. */
+eval_interval eval_bootstrap(const double *differences, size_t count, c2c_error *error);
+/* McNemar's exact test: the chance of a split at least as uneven as `only_a` to `only_b`. */
+double eval_mcnemar(int64_t only_a, int64_t only_b);
+
+/* ---- The report (eval_report.c)
+ * ---------------------------------------------------------------------- */
+
+/* One self-contained page on one system or several, which were asked the same questions. */
+c2c_status eval_report_write(const char *path, const eval_result *results, size_t count,
+                             c2c_error *error);
+/* The table of the same numbers as text rows for a terminal is the program's: these are they. */
+typedef struct eval_summary {
+    eval_interval accuracy;
+    int64_t scored, failed;
+    double median_ttft_ms, median_total_ms;
+    double read_tokens, written_tokens; /* mean of a question */
+} eval_summary;
+
+void eval_summarize(eval_summary *summary, const eval_result *result);
+/* b against a, question by question. */
+typedef struct eval_pairing {
+    eval_interval difference; /* b - a */
+    int64_t only_a, only_b, both, neither;
+    double p;
+} eval_pairing;
+
+c2c_status eval_compare(eval_pairing *pairing, const eval_result *a, const eval_result *b,
+                        c2c_error *error);
+
+#endif

@@ -1,0 +1,355 @@
+/* test_eval.c - the verb eval on the demo pair: what every system answers is what the original
+ * recorded, files and resuming, and what is refused. */
+#include "app/eval.h"
+#include "app/program.h"
+
+#include <unistd.h>
+
+#define DEMO_ROWS "share/demo/eval.jsonl"
+
+static void recipe_write(const char *folder, const char *name, const char *model,
+                         const char *eval) {
+    buffer text = {0};
+    buffer_printf(&text, "model:\n%s\noutput: {output_dir: %s}\neval: {%s}\n", model, folder, eval);
+    test_file_write(folder, name, text.data, text.length);
+    buffer_free(&text);
+}
+
+static const char rosetta[] = "  model_name: Rosetta\n"
+                              "  rosetta_config: {base_model: " DEMO_RECEIVER
+                              ", teacher_model: " DEMO_SHARER ", checkpoints_dir: " DEMO_FUSER "}\n"
+                              "  generation_config: {do_sample: false, max_new_tokens: 32}";
+
+static void systems_write(const char *folder) {
+    static const char eval[] = "dataset: qa, answer_method: generate, gpu_ids: [0], "
+                               "communication_max_new_tokens: 32, response_max_new_tokens: 32";
+    recipe_write(folder, "receiver.yaml",
+                 "  model_name: " DEMO_RECEIVER "\n  generation_config: {max_new_tokens: 32}",
+                 eval);
+    recipe_write(folder, "sharer.yaml",
+                 "  model_name: " DEMO_SHARER "\n  generation_config: {max_new_tokens: 32}", eval);
+    recipe_write(folder, "c2c.yaml", rosetta, eval);
+    recipe_write(folder, "t2t.yaml",
+                 "  model_name: two_stage\n  context_model_path: " DEMO_SHARER
+                 "\n  answer_model_path: " DEMO_RECEIVER
+                 "\n  background_prompt: \"Tell me what helps to answer: {question}\"",
+                 eval);
+}
+
+/* The line of a text that follows `*at`, as a document; NULL at the end. */
+static json_document *next_line(const char **at) {
+    json_document *row = NULL;
+    const char *end = strchr(*at, '\n');
+    if (!**at || !end)
+        return NULL;
+    assert_ok(json_parse(&row, *at, (size_t)(end - *at), "line", &test_error));
+    *at = end + 1;
+    return row;
+}
+
+static const char *text_of(const json_document *row, const char *key) {
+    const json_value *value = json_get(json_root(row), key);
+    assert_non_null(value);
+    assert_int_equal(value->type, JSON_STRING);
+    return value->string;
+}
+
+/* ---- Systems ----------------------------------------------------------------------------------
+ */
+
+/* Every answer is, letter by letter, the one that the original left in the demo's rows. Questions
+ * reuse what an earlier one left in the session, so this also says that nothing leaks. */
+static void test_systems(void **state) {
+    (void)state;
+    static const char *const systems[] = {"receiver", "sharer", "t2t", "c2c"};
+    char *folder = test_folder_make(), *paths[4], *report;
+    program_result r;
+    size_t length;
+    systems_write(folder);
+    for (int i = 0; i < 4; i++) {
+        buffer name = {0};
+        buffer_printf(&name, "%s/%s.yaml", folder, systems[i]);
+        paths[i] = buffer_take(&name, &length);
+    }
+    PROGRAM(&r, "eval", paths[0], "--compare", paths[1], paths[2], paths[3], "--data", DEMO_ROWS,
+            "--limit", "40", "--output", folder, "--dtype", "f32");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "c2c against receiver"));
+    char *rows = file_read("share/demo", "eval.jsonl", &length);
+    for (int i = 0; i < 4; i++) {
+        char name[80];
+        snprintf(name, sizeof name, "%s/%s_qa_generate_answers.jsonl", systems[i], systems[i]);
+        char *answers = file_read(folder, name, &length);
+        const char *answer_at = answers, *row_at = rows;
+        json_document *about = next_line(&answer_at), *answer;
+        int count = 0;
+        json_close(about);
+        while ((answer = next_line(&answer_at))) {
+            json_document *row = next_line(&row_at);
+            assert_string_equal(text_of(answer, "text"), text_of(row, systems[i]));
+            json_close(answer);
+            json_close(row);
+            count++;
+        }
+        assert_int_equal(count, 40);
+        free(answers);
+        free(paths[i]);
+    }
+    report = file_read(folder, "report.html", &length);
+    assert_non_null(strstr(report, "<svg"));
+    assert_non_null(strstr(report, "McNemar p"));
+    assert_non_null(strstr(report, "Where they disagree"));
+    assert_null(strstr(report, "http"));
+    free(report);
+    free(rows);
+    program_result_free(&r);
+    test_folder_remove(folder);
+}
+
+/* ---- Files and resuming -------------------------------------------------------------------------
+ */
+
+/* A run that was cut in the middle of a line goes on behind the last whole one. */
+static void test_resume(void **state) {
+    (void)state;
+    static const char name[] = "c2c_qa_generate_answers.jsonl";
+    char *folder = test_folder_make(), *path;
+    size_t length, whole;
+    program_result r;
+    systems_write(folder);
+    path = path_join(folder, "c2c.yaml");
+    PROGRAM(&r, "eval", path, "--data", DEMO_ROWS, "--limit", "8");
+    assert_int_equal(r.status, 0);
+    program_result_free(&r);
+    char *full = file_read(folder, name, &whole), *line = full;
+    for (int i = 0; i < 4; i++)
+        line = strchr(line, '\n') + 1;
+    size_t kept = (size_t)(line - full);
+    test_file_write(folder, name, full, kept + 20);
+    PROGRAM(&r, "eval", path, "--data", DEMO_ROWS, "--limit", "8", "--resume");
+    assert_int_equal(r.status, 0);
+    program_result_free(&r);
+    char *again = file_read(folder, name, &length);
+    /* The lines before are untouched, with their times; those behind say the same. */
+    assert_memory_equal(again, full, kept);
+    const char *a = full, *b = again;
+    json_document *x, *y;
+    next_line(&a), next_line(&b);
+    int lines = 0;
+    while ((x = next_line(&a))) {
+        y = next_line(&b);
+        assert_non_null(y);
+        assert_string_equal(text_of(x, "text"), text_of(y, "text"));
+        json_close(x);
+        json_close(y);
+        lines++;
+    }
+    assert_int_equal(lines, 8);
+    assert_null(next_line(&b));
+    /* Another recipe's answers are not taken for one's own. */
+    PROGRAM(&r, "eval", path, "--data", DEMO_ROWS, "--limit", "9", "--resume");
+    assert_program_fails(&r, 1, (const char *const[]){"of another run", NULL});
+    program_result_free(&r);
+    free(again);
+    free(full);
+    free(path);
+    test_folder_remove(folder);
+}
+
+/* ---- Multiple choice
+ * ------------------------------------------------------------------------------ */
+
+static const char choice_rows[] =
+    "{\"subject\": \"anatomy\", \"question\": \"Which?\", \"choices\": [\"a\", \"b\", \"c\", "
+    "\"d\"], \"answer\": 1, \"error_type\": \"ok\"}\n"
+    "{\"subject\": \"anatomy\", \"question\": \"None?\", \"choices\": [\"a\", \"b\"], "
+    "\"answer\": 0, \"error_type\": \"no_correct_answer\"}\n"
+    "{\"subject\": \"anatomy\", \"question\": \"Torn\n"
+    "{\"subject\": \"law\", \"answer\": 1}\n"
+    "{\"subject\": \"virology\", \"question\": \"What?\", \"choices\": [\"a\", \"b\", \"c\", "
+    "\"d\"], \"answer\": 0, \"error_type\": \"wrong_groundtruth\", \"correct_answer\": \"D\"}\n";
+
+/* Letters by their likelihood; nothing fused gives what the receiver alone gives. Rows that cannot
+ * be read or graded are counted and never scored. */
+static void test_logits(void **state) {
+    (void)state;
+    static const char of_redux[] = "dataset: mmlu-redux, answer_method: logits";
+    char *folder = test_folder_make(), *data = path_join(folder, "rows.jsonl");
+    char *alone = path_join(folder, "alone.yaml"), *none = path_join(folder, "none.yaml");
+    size_t length;
+    program_result r;
+    test_file_write(folder, "rows.jsonl", choice_rows, sizeof choice_rows - 1);
+    recipe_write(folder, "alone.yaml", "  model_name: " DEMO_RECEIVER, of_redux);
+    recipe_write(folder, "none.yaml", rosetta,
+                 "dataset: mmlu-redux, answer_method: logits, kv_cache_proportion: 0.0");
+    PROGRAM(&r, "eval", alone, "--compare", none, "--data", data, "--output", folder);
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "1 rows were not asked"));
+    assert_non_null(strstr(r.out, "2 malformed rows"));
+    assert_non_null(strstr(r.out, "none against alone: +0.00 points"));
+    program_result_free(&r);
+    char *answers = file_read(folder, "alone/alone_mmlu-redux_logits_answers.jsonl", &length);
+    const char *at = answers;
+    json_document *row;
+    int count = 0;
+    json_close(next_line(&at));
+    for (; (row = next_line(&at)); count++, json_close(row)) {
+        const char *letter = text_of(row, "prediction");
+        assert_true(letter[0] >= 'A' && letter[0] <= 'D' && !letter[1]);
+    }
+    assert_int_equal(count, 2);
+    free(answers);
+    free(none);
+    free(alone);
+    free(data);
+    test_folder_remove(folder);
+}
+
+/* ---- LongBench
+ * --------------------------------------------------------------------------------------- */
+
+static void test_longbench(void **state) {
+    (void)state;
+    char *folder = test_folder_make(), *data = path_join(folder, "rows.jsonl"), *path;
+    buffer rows = {0};
+    size_t length;
+    program_result r;
+    /* Of many ids some are kept for evaluation. */
+    for (int i = 0; i < 12; i++)
+        buffer_printf(&rows,
+                      "{\"input\": \"Who?\", \"context\": \"Someone.\", \"answers\": [\"x\"], "
+                      "\"length\": 3, \"dataset\": \"hotpotqa\", \"all_classes\": null, \"_id\": "
+                      "\"%d\"}\n",
+                      i);
+    test_file_write(folder, "rows.jsonl", rows.data, rows.length);
+    recipe_write(folder, "long.yaml", "  model_name: " DEMO_RECEIVER "\n  max_length: 40",
+                 "dataset: longbench");
+    path = path_join(folder, "long.yaml");
+    PROGRAM(&r, "eval", path, "--data", data);
+    assert_int_equal(r.status, 0);
+    program_result_free(&r);
+    char *predictions = file_read(folder, "pred/receiver/hotpotqa.jsonl", &length);
+    const char *at = predictions;
+    json_document *row;
+    int count = 0;
+    for (; (row = next_line(&at)); count++, json_close(row)) {
+        uint8_t digest[DIGEST_SHA256];
+        const char *id = text_of(row, "_id");
+        digest_sha256(digest, id, strlen(id));
+        assert_int_equal(digest[DIGEST_SHA256 - 1] % 4, 1);
+        text_of(row, "pred");
+    }
+    assert_in_range(count, 1, 11);
+    free(predictions);
+    free(path);
+    buffer_free(&rows);
+    free(data);
+    test_folder_remove(folder);
+}
+
+/* ---- What is refused
+ * ------------------------------------------------------------------------------- */
+
+static void test_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *model, *eval, *data, *holds;
+    } cases[] = {
+        {"  model_name: " DEMO_RECEIVER, "dataset: mmlu", DEMO_ROWS, "expected one of mmlu-redux"},
+        {"  model_name: " DEMO_RECEIVER, "dataset: gsm8k, answer_method: logits", DEMO_ROWS,
+         "use generate"},
+        {"  model_name: " DEMO_RECEIVER, "dataset: gsm8k", DEMO_ROWS, "no question to ask"},
+        {"  model_name: " DEMO_RECEIVER, "dataset: ceval", DEMO_ROWS, "expected rows of ceval"},
+        {"  model_name: " DEMO_RECEIVER, "dataset: qa", "nowhere.jsonl", "no such file"},
+        {"  model_name: " DEMO_RECEIVER, "dataset: qa, answer_method: guess", DEMO_ROWS,
+         "generate or logits"},
+        {"  model_name: " DEMO_RECEIVER, "dataset: qa, limit: [1, 2, 3]", DEMO_ROWS, "[from, to]"},
+        {"  model_name: Rosetta", "dataset: qa", DEMO_ROWS, "model.rosetta_config"},
+        {"  model_name: Rosetta\n  rosetta_config: {base_model: a, teacher_model: {x: b, y: c}, "
+         "checkpoints_dir: [d]}",
+         "dataset: qa", DEMO_ROWS, "as many folders as sharers"},
+        {"  model_name: two_stage\n  context_model_path: a\n  answer_model_path: b\n  "
+         "background_prompt: no place",
+         "dataset: qa", DEMO_ROWS, "{question}"},
+        {"  model_name: oracle_rosetta", "dataset: qa", DEMO_ROWS, "oracle analysis is not part"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *folder = test_folder_make(), *path = path_join(folder, "r.yaml");
+        program_result r;
+        recipe_write(folder, "r.yaml", cases[i].model, cases[i].eval);
+        PROGRAM(&r, "eval", path, "--data", cases[i].data);
+        assert_program_fails(&r, 1, (const char *const[]){cases[i].holds, NULL});
+        program_result_free(&r);
+        free(path);
+        test_folder_remove(folder);
+    }
+}
+
+/* A model without a template cannot be asked, which is said once and scores nothing. */
+static void test_no_template(void **state) {
+    (void)state;
+    char *folder = test_folder_make(), *path = path_join(folder, "r.yaml");
+    char *model = folder_of_links(DEMO_RECEIVER);
+    buffer text = {0};
+    program_result r;
+    buffer_printf(&text, "%s/chat_template.jinja", model);
+    unlink(text.data);
+    file_replace(model, "tokenizer_config.json", "{}", 2);
+    buffer_clear(&text);
+    buffer_printf(&text, "  model_name: %s", model);
+    recipe_write(folder, "r.yaml", text.data, "dataset: qa");
+    PROGRAM(&r, "eval", path, "--data", DEMO_ROWS, "--limit", "3");
+    assert_program_fails(&r, 1, (const char *const[]){"template", NULL});
+    program_result_free(&r);
+    buffer_free(&text);
+    test_folder_remove(model);
+    free(path);
+    test_folder_remove(folder);
+}
+
+/* Every published evaluation recipe is read; training recipes are told apart, oracle.json by name.
+ */
+static c2c_status check_recipe(void *user, const char *name, c2c_error *error) {
+    char *path = path_join(user, name);
+    eval_recipe recipe;
+    bool training = strstr(user, "train_recipe");
+    c2c_status status = eval_recipe_open(&recipe, path, &test_error);
+    (void)error;
+    if (!training && status)
+        fail_msg("%s: %s", name, test_error.message);
+    if (training && (status == C2C_STATUS_OK ||
+                     !strstr(test_error.message,
+                             strstr(name, "oracle") ? "oracle analysis" : "a training recipe")))
+        fail_msg("%s: expected a refusal with its reason, got \"%s\"", name, test_error.message);
+    if (!status)
+        eval_recipe_close(&recipe);
+    free(path);
+    return C2C_STATUS_OK;
+}
+
+static void test_published_recipes(void **state) {
+    (void)state;
+    static const char *const folders[] = {"recipes/eval_recipe", "recipes/train_recipe"};
+    const char *assets = test_shared("assets");
+    if (!assets) {
+        print_message("SKIP: no folder assets beside the repository\n");
+        skip();
+    }
+    char *copy = string_copy(assets);
+    for (int i = 0; i < 2; i++) {
+        char *folder = path_join(copy, folders[i]);
+        assert_ok(folder_each(folder, check_recipe, folder, &test_error));
+        free(folder);
+    }
+    free(copy);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_systems),
+                                       cmocka_unit_test(test_resume),
+                                       cmocka_unit_test(test_logits),
+                                       cmocka_unit_test(test_longbench),
+                                       cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_no_template),
+                                       cmocka_unit_test(test_published_recipes)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
