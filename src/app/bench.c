@@ -1,207 +1,118 @@
-/* bench.c - the verb bench: how fast a tokenizer loads and encodes. Times are the processor's, so
- * that others on the machine do not count, and medians. */
-#include "app/app.h"
-#include "tokenizer/tokenizer.h"
+/* bench.c - the verb bench: its options. What is measured stands in bench_tokenizer.c and
+ * bench_pair.c. */
+#include "app/bench.h"
+#include "app/names.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
-typedef struct bench_settings {
-    const char *tokenizer;
-    option_list texts;
-    int64_t repeat;
-    bool json;
-} bench_settings;
-
-/* Of one text; milliseconds. */
-typedef struct bench_row {
-    const char *name;
-    double cold_ms; /* the first text of a tokenizer that was just opened */
-    double warm_ms; /* the same again */
-    size_t bytes, tokens;
-} bench_row;
-
-typedef struct bench_result {
-    double load_ms;
-    bench_row rows[OPTION_LIST_MAX];
-    double *times; /* [3 * repeat]: loads, cold and warm encodings */
-} bench_result;
+static const char *const dtype_names[] = {"auto", "f32", "bf16", NULL}; /* as in c2c_compute */
 
 static int compare_times(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static double median(double *times, int64_t count) {
+double bench_median(double *times, int64_t count) {
     qsort(times, (size_t)count, sizeof *times, compare_times);
     return times[count / 2];
 }
 
-static c2c_status encode_once(const tokenizer *t, const file_map *text, token_list *list,
-                              double *ms, c2c_error *error) {
-    list->count = 0;
-    double start = system_processor_seconds();
-    c2c_status status = tokenizer_encode(t, text->data ? (const char *)text->data : "", text->size,
-                                         false, list, error);
-    *ms = (system_processor_seconds() - start) * 1e3;
-    return status;
-}
+/* ---- Options ------------------------------------------------------------------------------ */
 
-/* Opens the tokenizer anew for every cold encoding; the last one stays open for the warm ones. */
-static c2c_status measure_text(const bench_settings *s, bench_result *r, bench_row *row,
-                               c2c_error *error) {
-    file_map text = {0};
-    tokenizer *t = NULL;
-    token_list list = {0};
-    double *loads = r->times, *cold = loads + s->repeat, *warm = cold + s->repeat;
-    c2c_status status = file_map_open(&text, row->name, error);
-    if (status)
-        return status;
-    for (int64_t i = 0; i < s->repeat; i++) {
-        tokenizer_close(t);
-        double start = system_processor_seconds();
-        if ((status = tokenizer_open(&t, s->tokenizer, error)))
-            goto done;
-        loads[i] = (system_processor_seconds() - start) * 1e3;
-        if ((status = encode_once(t, &text, &list, &cold[i], error)))
-            goto named;
+#define PATH_OPTION(option_name, field, words)                                                     \
+    {                                                                                              \
+        .name = option_name, .value = "DIR", .kind = OPTION_PATH, .target = &s->field,             \
+        .shown = "", .help = words                                                                 \
     }
-    for (int64_t i = 0; i < s->repeat; i++)
-        if ((status = encode_once(t, &text, &list, &warm[i], error)))
-            goto named;
-    r->load_ms = median(loads, s->repeat);
-    row->cold_ms = median(cold, s->repeat);
-    row->warm_ms = median(warm, s->repeat);
-    row->bytes = text.size;
-    row->tokens = list.count;
-named:
-    if (status)
-        error_prefix(error, "%s", row->name);
-done:
-    token_list_free(&list);
-    tokenizer_close(t);
-    file_map_close(&text);
-    return status;
-}
-
-static c2c_status measure(const bench_settings *s, bench_result *r, c2c_error *error) {
-    size_t bytes = 3 * (size_t)s->repeat * sizeof(double);
-    c2c_status status = C2C_STATUS_OK;
-    r->times = malloc(bytes);
-    if (!r->times)
-        return error_memory(error, bytes, "the measured times");
-    for (size_t i = 0; i < s->texts.count && !status; i++) {
-        r->rows[i].name = s->texts.items[i];
-        status = measure_text(s, r, &r->rows[i], error);
+#define COUNT_OPTION(option_name, field, least, largest, words)                                    \
+    {                                                                                              \
+        .name = option_name, .value = "N", .kind = OPTION_INTEGER, .target = &s->field,            \
+        .low = least, .high = largest, .help = words                                               \
     }
-    free(r->times);
-    return status;
+
+static size_t bench_options(bench_settings *s, option *rows) {
+    const option options[] = {
+        PATH_OPTION("--pair", pair, "folder with receiver, sharer and fuser"),
+        PATH_OPTION("--receiver", receiver, "or the receiver's folder or name"),
+        PATH_OPTION("--sharer", sharer, "with --receiver: the sharer's"),
+        PATH_OPTION("--fuser", fuser, "with --sharer: the fuser's"),
+        models_option(&s->models),
+        COUNT_OPTION("--prompt-tokens", prompt_tokens, 2, 1 << 24, "tokens of the prompt"),
+        COUNT_OPTION("--new-tokens", new_tokens, 2, 1 << 20, "tokens to write after it"),
+        COUNT_OPTION("--batch", batch, 1, 256, "answers that are also written together"),
+        {.name = "--dtype",
+         .value = "NAME",
+         .kind = OPTION_CHOICE,
+         .target = &s->dtype,
+         .choices = dtype_names,
+         .shown = "auto: bf16 when the files are bf16",
+         .help = "compute in f32 or bf16"},
+        {.name = "--threads",
+         .value = "N",
+         .kind = OPTION_INTEGER,
+         .target = &s->threads,
+         .low = 1,
+         .high = 1024,
+         .shown = "all processors",
+         .help = "threads to compute with"},
+        isa_option(&s->isa),
+        PATH_OPTION("--tokenizer", tokenizer, "measure a tokenizer instead: its folder"),
+        {.name = "--text",
+         .value = "FILE",
+         .kind = OPTION_PATHS,
+         .target = &s->texts,
+         .shown = "",
+         .help = "with --tokenizer: UTF-8 text to encode, as one text; may be given several times"},
+        COUNT_OPTION("--repeat", repeat, 1, 1000000, "times to measure; medians are printed"),
+        {.name = "--json",
+         .kind = OPTION_FLAG,
+         .target = &s->json,
+         .help = "print one JSON object"}};
+    memcpy(rows, options, sizeof options);
+    return sizeof options / sizeof *options;
 }
 
-/* A million of them in a second. */
-static double millions(size_t count, double ms) {
-    return ms > 0 ? (double)count * 1e-3 / ms : 0;
-}
-
-static void append_json(const bench_settings *s, const bench_result *r, buffer *out) {
-    json_out json = {.text = *out};
-    json_out_open(&json, NULL, '{');
-    json_out_real(&json, "tokenizer_load_ms", r->load_ms);
-    json_out_open(&json, "texts", '[');
-    for (size_t i = 0; i < s->texts.count; i++) {
-        const bench_row *row = &r->rows[i];
-        json_out_open(&json, NULL, '{');
-        json_out_text(&json, "text", row->name, strlen(row->name));
-        json_out_integer(&json, "text_bytes", (int64_t)row->bytes);
-        json_out_integer(&json, "tokens", (int64_t)row->tokens);
-        json_out_real(&json, "cold_ms", row->cold_ms);
-        json_out_real(&json, "cold_mb_s", millions(row->bytes, row->cold_ms));
-        json_out_real(&json, "warm_ms", row->warm_ms);
-        json_out_real(&json, "warm_mb_s", millions(row->bytes, row->warm_ms));
-        json_out_real(&json, "warm_tokens_s", 1e6 * millions(row->tokens, row->warm_ms));
-        json_out_close(&json, '}');
-    }
-    json_out_close(&json, ']');
-    json_out_close(&json, '}');
-    buffer_append_char(&json.text, '\n');
-    *out = json.text;
-}
-
-static void append_table(const bench_settings *s, const bench_result *r, buffer *out) {
-    static const char *const titles[] = {"bytes", "tokens",    "cold", "cold MB/s",
-                                         "warm",  "warm MB/s", "text"};
-    table t;
-    buffer_printf(out, "tokenizer loads in %.1f ms\n", r->load_ms);
-    table_init(&t, titles, "rrrrrrl");
-    for (size_t i = 0; i < s->texts.count; i++) {
-        const bench_row *row = &r->rows[i];
-        table_add(&t, "%zu", row->bytes);
-        table_add(&t, "%zu", row->tokens);
-        table_add(&t, "%.1f ms", row->cold_ms);
-        table_add(&t, "%.1f", millions(row->bytes, row->cold_ms));
-        table_add(&t, "%.1f ms", row->warm_ms);
-        table_add(&t, "%.1f", millions(row->bytes, row->warm_ms));
-        table_add(&t, "%s", row->name);
-    }
-    table_write(&t, 0, output_columns(STDOUT_FILENO, 100), out);
-    table_deinit(&t);
-}
-
-static c2c_status print_result(const bench_settings *s, const bench_result *r, c2c_error *error) {
-    buffer out = {0};
-    if (s->json)
-        append_json(s, r, &out);
-    else
-        append_table(s, r, &out);
-    c2c_status status = output_buffer(&out, error);
-    buffer_free(&out);
-    return status;
+/* What goes together. NULL: all is well. */
+static const char *find_mistake(const bench_settings *s) {
+    int subjects = (s->tokenizer != NULL) + (s->pair != NULL) + (s->receiver != NULL);
+    if (subjects == 0)
+        return "--pair DIR, --receiver DIR or --tokenizer DIR is missing";
+    if (subjects > 1)
+        return "--pair, --receiver and --tokenizer exclude each other";
+    if (!s->tokenizer != !s->texts.count)
+        return "--tokenizer and --text go together";
+    if (!s->sharer != !s->fuser)
+        return "--sharer and --fuser go together";
+    if (s->sharer && !s->receiver)
+        return "--sharer needs --receiver";
+    return NULL;
 }
 
 static int bench_run(const verb *v, int argc, char *const *argv) {
-    bench_settings s = {.repeat = 5};
-    const option options[] = {{.name = "--tokenizer",
-                               .value = "DIR",
-                               .kind = OPTION_PATH,
-                               .target = &s.tokenizer,
-                               .required = true,
-                               .help = "folder with tokenizer.json"},
-                              {.name = "--text",
-                               .value = "FILE",
-                               .kind = OPTION_PATHS,
-                               .target = &s.texts,
-                               .required = true,
-                               .help = "UTF-8 text to encode, as one text; may be given several "
-                                       "times"},
-                              {.name = "--repeat",
-                               .value = "N",
-                               .kind = OPTION_INTEGER,
-                               .target = &s.repeat,
-                               .low = 1,
-                               .high = 1000000,
-                               .help = "times to load and to encode, cold and warm; medians are "
-                                       "printed"},
-                              {.name = "--json",
-                               .kind = OPTION_FLAG,
-                               .target = &s.json,
-                               .help = "print one JSON object"}};
-    const option_set set = {.options = options, .count = sizeof options / sizeof *options};
+    bench_settings s = {.repeat = 5, .prompt_tokens = 512, .new_tokens = 32, .batch = 1};
+    option options[OPTIONS_MAX];
+    const option_set set = {.options = options, .count = bench_options(&s, options)};
     int exit_status;
     if (!verb_options(v, &set, argc, argv, &exit_status))
         return exit_status;
-    bench_result result = {0};
+    const char *mistake = find_mistake(&s);
+    if (mistake)
+        return verb_wrong_usage(v, "%s", mistake);
     c2c_error error = {0};
-    c2c_status status = measure(&s, &result, &error);
-    if (!status)
-        status = print_result(&s, &result, &error);
+    c2c_status status = s.tokenizer ? bench_tokenizer(&s, &error) : bench_pair(&s, &error);
     return status ? app_failed(&error) : APP_OK;
 }
 
-const verb bench_verb = {.name = "bench",
-                         .usage = "--tokenizer DIR --text FILE [--text FILE]... [options]",
-                         .summary = "measure how fast a tokenizer loads and encodes",
-                         .notes =
-                             "Everything runs on one thread, and times are its processor time.\n"
-                             "Cold: the first text of a tokenizer that was just opened. Warm: the\n"
-                             "same text again.",
-                         .run = bench_run};
+const verb bench_verb = {
+    .name = "bench",
+    .usage = "(--pair DIR | --receiver DIR [--sharer DIR --fuser DIR] | --tokenizer DIR --text "
+             "FILE...) [options]",
+    .summary = "measure how fast a pair answers, or a tokenizer encodes",
+    .notes = "Of a pair: first what the machine can do at most (products with the chosen kernels,\n"
+             "bytes read from memory), then the parts of an answer, each with its median, its\n"
+             "spread ((largest - smallest) / median) and its share of that ceiling. The prompt is\n"
+             "made of arbitrary tokens, all but the last of them fused. The first token's time is\n"
+             "that of the fused answer. A tokenizer is measured on one thread, in its processor\n"
+             "time. Cold: the first text of a tokenizer that was just opened. Warm: the same text\n"
+             "again.",
+    .run = bench_run};

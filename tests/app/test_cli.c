@@ -51,6 +51,9 @@ static void test_wrong_usage(void **state) {
         {{"inspect", "a", "b"}, "a second one: \"b\""},
         {{"inspect", "--cpu", "a"}, "--cpu takes no PATH"},
         {{"demo", "--limit", "-1"}, "--limit: expected"},
+        {{"bench"}, "is missing"},
+        {{"bench", "--pair", "a", "--receiver", "b"}, "exclude each other"},
+        {{"bench", "--receiver", "a", "--sharer", "b"}, "--sharer and --fuser go together"},
         {{"version", "--json"}, "unknown option --json"},
         {{"help", "fly"}, "unknown verb \"fly\""},
     };
@@ -363,6 +366,32 @@ static void test_bench(void **state) {
     program_result_free(&r);
 }
 
+static void test_bench_pair(void **state) {
+    (void)state;
+    static const char *const keys[] = {
+        "peak_tflops",        "read_gb_s",     "receiver_prefill_tok_s", "sharer_prefill_tok_s",
+        "fuser_ms",           "fused_ttft_ms", "decode_tok_s",           "decode_bandwidth_share",
+        "prefill_peak_share", "peak_rss_mb",   "batch_decode_tok_s"};
+    program_result r;
+    PROGRAM(&r, "bench", "--pair", "share/demo", "--prompt-tokens", "16", "--new-tokens", "3",
+            "--batch", "2", "--repeat", "1", "--json");
+    json_document *document = program_json(&r);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const json_value *value = json_get(json_root(document), keys[i]);
+        if (!value || !(value->type == JSON_INTEGER ? value->integer > 0 : value->real > 0))
+            fail_msg("%s is missing or not above 0 in %s", keys[i], r.out);
+    }
+    json_close(document);
+    program_result_free(&r);
+    PROGRAM(&r, "bench", "--receiver", DEMO_RECEIVER, "--prompt-tokens", "16", "--new-tokens", "3",
+            "--repeat", "1", "--isa", "portable", "--dtype", "f32");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "kernels portable, f32"));
+    assert_non_null(strstr(r.out, "receiver prefill"));
+    assert_null(strstr(r.out, "fuser"));
+    program_result_free(&r);
+}
+
 /* A fuser that was trained with other models answers all the same, with a word on standard error.
  */
 static void test_warnings(void **state) {
@@ -630,6 +659,7 @@ int main(void) {
         cmocka_unit_test(test_several_sharers),
         cmocka_unit_test(test_alignment),
         cmocka_unit_test(test_bench),
+        cmocka_unit_test(test_bench_pair),
         cmocka_unit_test(test_warnings),
         cmocka_unit_test(test_sampling),
         cmocka_unit_test(test_small_context),

@@ -124,6 +124,7 @@ c2c_status backend_cpu_open_isa(backend **b, int threads, cpu_isa isa, c2c_error
     if (!cpu)
         return error_memory(error, sizeof *cpu, "the CPU backend");
     cpu->base.class = &cpu_class;
+    cpu->isa = isa;
     cpu->kernels = kernels;
     c2c_status status = thread_pool_new(&cpu->pool, threads, error);
     if (status) {
@@ -133,6 +134,14 @@ c2c_status backend_cpu_open_isa(backend **b, int threads, cpu_isa isa, c2c_error
     pthread_mutex_init(&cpu->packing, NULL);
     *b = &cpu->base;
     return C2C_STATUS_OK;
+}
+
+const char *backend_cpu_isa(const backend *b) {
+    return cpu_isa_name(((const cpu_backend *)b)->isa);
+}
+
+int backend_cpu_threads(const backend *b) {
+    return thread_pool_size(((const cpu_backend *)b)->pool);
 }
 
 c2c_status backend_cpu_open_named(backend **b, int threads, const char *isa, c2c_error *error) {

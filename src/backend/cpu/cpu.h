@@ -60,11 +60,15 @@ typedef struct attention_part {
 #define ATTENTION_PART_QUERIES 48 /* at most in one part */
 #define ATTENTION_BLOCK_KEYS   64 /* whose softmax is computed at once */
 
+/* Multiplies as fast as can be for so many rounds: the number of additions and products. */
+typedef double (*peak_kernel)(int64_t rounds);
+
 /* What several sets share. */
 typedef struct common_kernels {
     row_kernel rows[OP_COUNT];
     void (*attention)(const attention_args *a, const attention_part *part);
     training_kernels training;
+    peak_kernel peak; /* in f32 */
 } common_kernels;
 
 typedef struct cpu_kernels {
@@ -72,6 +76,7 @@ typedef struct cpu_kernels {
     const linear_kernel *linear_f32;   /* LINEAR_F32 */
     const linear_kernel *linear_round; /* LINEAR_BF16, any weights */
     const linear_kernel *linear_bf16;  /* LINEAR_BF16, bf16 weights */
+    peak_kernel peak_bf16;             /* of linear_bf16; NULL: that of f32 */
 } cpu_kernels;
 
 /* NULL where this machine cannot run them. */
@@ -88,6 +93,7 @@ const char *cpu_name(char name[CPU_NAME_TEXT]);
 
 typedef struct cpu_backend {
     backend base;
+    cpu_isa isa;
     const cpu_kernels *kernels;
     thread_pool *pool;
     /* Packed rows of one linear at a time: who packs holds `packing` until the linear is done. */
@@ -101,6 +107,10 @@ typedef struct cpu_backend {
  * cannot run them. */
 c2c_status backend_cpu_open_isa(backend **b, int threads, cpu_isa isa, c2c_error *error);
 
+/* The name of a CPU backend's kernels, and its threads. */
+const char *backend_cpu_isa(const backend *b);
+int backend_cpu_threads(const backend *b);
+
 /* Runners; each returns when the op is done. */
 void cpu_run_linear(cpu_backend *cpu, const linear_args *args);
 void cpu_run_attention(cpu_backend *cpu, const attention_args *args);
@@ -109,6 +119,10 @@ void cpu_run_step_advance(cpu_backend *cpu, const step_advance_args *args);
 void cpu_run_sample(cpu_backend *cpu, const sample_args *args);
 void cpu_run_count_ids(cpu_backend *cpu, const count_ids_args *args);
 void cpu_run_zero(cpu_backend *cpu, const zero_args *args);
+
+/* The most that the backend's kernels and threads reach, per second (measure.c). */
+double cpu_measure_peak(backend *b, linear_math math);
+c2c_status cpu_measure_read(backend *b, double *bytes_per_second, c2c_error *error);
 
 /* Zeroed memory aligned to 64 that knows its size; NULL when there is none. */
 void *cpu_memory_new(size_t bytes);

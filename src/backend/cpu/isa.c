@@ -1,6 +1,6 @@
 /* isa.c - which kernels this machine can run: the one place that asks the processor. */
 #define _GNU_SOURCE
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/kernel_sets.h"
 
 #ifdef __x86_64__
 #include <cpuid.h>
@@ -26,19 +26,12 @@ bool cpu_isa_find(const char *name, cpu_isa *isa) {
 
 /* ---- The sets ----------------------------------------------------------------------------- */
 
-extern const common_kernels common_portable;
-extern const linear_kernel linear_f32_portable, linear_round_portable;
-
 static const cpu_kernels portable = {.common = &common_portable,
                                      .linear_f32 = &linear_f32_portable,
                                      .linear_round = &linear_round_portable,
                                      .linear_bf16 = &linear_round_portable};
 
 #ifdef __x86_64__
-extern const common_kernels common_avx2, common_avx512;
-extern const linear_kernel linear_f32_avx2, linear_round_avx2;
-extern const linear_kernel linear_f32_avx512, linear_round_avx512;
-extern const linear_kernel linear_bf16_dot, linear_bf16_amx;
 
 static const cpu_kernels avx2 = {.common = &common_avx2,
                                  .linear_f32 = &linear_f32_avx2,
@@ -53,12 +46,14 @@ static const cpu_kernels avx512 = {.common = &common_avx512,
 static const cpu_kernels avx512_bf16 = {.common = &common_avx512,
                                         .linear_f32 = &linear_f32_avx512,
                                         .linear_round = &linear_round_avx512,
-                                        .linear_bf16 = &linear_bf16_dot};
+                                        .linear_bf16 = &linear_bf16_dot,
+                                        .peak_bf16 = peak_bf16_dot};
 
 static const cpu_kernels amx = {.common = &common_avx512,
                                 .linear_f32 = &linear_f32_avx512,
                                 .linear_round = &linear_round_avx512,
-                                .linear_bf16 = &linear_bf16_amx};
+                                .linear_bf16 = &linear_bf16_amx,
+                                .peak_bf16 = peak_bf16_amx};
 
 /* ---- The processor ------------------------------------------------------------------------ */
 

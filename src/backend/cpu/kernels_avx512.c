@@ -3,12 +3,15 @@
 #define LANES 16
 #include "backend/cpu/kernel_attention.h"
 #include "backend/cpu/kernel_linear.h"
+#include "backend/cpu/kernel_peak.h"
 #include "backend/cpu/kernel_rows.h"
+#include "backend/cpu/kernel_sets.h"
 #include "backend/cpu/kernel_training.h"
 
 const linear_kernel linear_f32_avx512 = LINEAR_KERNEL_F32;
 const linear_kernel linear_round_avx512 = LINEAR_KERNEL_ROUND;
 const common_kernels common_avx512 = {.rows = ROW_KERNELS,
                                       .attention = kernel_attention,
-                                      .training = TRAINING_KERNELS};
+                                      .training = TRAINING_KERNELS,
+                                      .peak = kernel_peak};
 #endif

@@ -2,11 +2,14 @@
 #define LANES 4
 #include "backend/cpu/kernel_attention.h"
 #include "backend/cpu/kernel_linear.h"
+#include "backend/cpu/kernel_peak.h"
 #include "backend/cpu/kernel_rows.h"
+#include "backend/cpu/kernel_sets.h"
 #include "backend/cpu/kernel_training.h"
 
 const linear_kernel linear_f32_portable = LINEAR_KERNEL_F32;
 const linear_kernel linear_round_portable = LINEAR_KERNEL_ROUND;
 const common_kernels common_portable = {.rows = ROW_KERNELS,
                                         .attention = kernel_attention,
-                                        .training = TRAINING_KERNELS};
+                                        .training = TRAINING_KERNELS,
+                                        .peak = kernel_peak};

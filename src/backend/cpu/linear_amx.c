@@ -8,6 +8,7 @@
 #define LANES 16
 #include "backend/cpu/amx.h"
 #include "backend/cpu/kernel_put.h"
+#include "backend/cpu/kernel_sets.h"
 
 #define STEP    32   /* elements of a tile's row */
 #define SIDE    16   /* rows of a tile */
@@ -211,7 +212,20 @@ static void run(const linear_args *a, const linear_part *part) {
     amx_end();
 }
 
-extern const linear_kernel linear_bf16_amx;
+/* ---- The ceiling -------------------------------------------------------------------------- */
+
+double peak_bf16_amx(int64_t rounds) {
+    amx_begin(); /* which clears the tiles */
+    for (int64_t n = 0; n < rounds; n++) {
+        AMX_DOT_BF16(0, 4, 6);
+        AMX_DOT_BF16(1, 5, 6);
+        AMX_DOT_BF16(2, 4, 7);
+        AMX_DOT_BF16(3, 5, 7);
+    }
+    amx_end();
+    return 2.0 * 4 * SIDE * SIDE * STEP * (double)rounds;
+}
+
 const linear_kernel linear_bf16_amx = {.pack_rows = SIDE,
                                        .step_rows = STRIP,
                                        .block_rows = BLOCK_ROWS,

@@ -7,6 +7,7 @@
 #ifdef __x86_64__
 #define LANES 16
 #include "backend/cpu/kernel_put.h"
+#include "backend/cpu/kernel_sets.h"
 
 #define TILE_ROWS 6 /* 24 sums + 4 weights + 1 activation of 32 registers */
 #define TILE_OUTS 4
@@ -188,7 +189,23 @@ static void run(const linear_args *a, const linear_part *part) {
                   min_i64(PANEL_ROWS, part->row_end - row), part);
 }
 
-extern const linear_kernel linear_bf16_dot;
+/* ---- The ceiling -------------------------------------------------------------------------- */
+
+double peak_bf16_dot(int64_t rounds) {
+    enum { SUMS = 16 };
+    volatile int two = 0x3f803f80;
+    volatile float result;
+    pairs a = (pairs)_mm512_set1_epi32(two), b = a;
+    vec sum[SUMS];
+    UNROLL for (int i = 0; i < SUMS; i++) sum[i] = vec_set((float)i);
+    for (int64_t n = 0; n < rounds; n++)
+        UNROLL for (int i = 0; i < SUMS; i++) sum[i] = _mm512_dpbf16_ps(sum[i], a, b);
+    UNROLL for (int i = 1; i < SUMS; i++) sum[0] += sum[i];
+    result = vec_sum(sum[0]);
+    (void)result;
+    return 2.0 * STEP * SUMS * (double)rounds;
+}
+
 const linear_kernel linear_bf16_dot = {.pack_rows = 1,
                                        .step_rows = PANEL_ROWS,
                                        .block_rows = LINEAR_MAX_BLOCK_ROWS,

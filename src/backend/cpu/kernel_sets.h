@@ -1,0 +1,14 @@
+/* kernel_sets.h - what the files compiled for one instruction set each define, for isa.c alone. */
+#ifndef C2C_BACKEND_CPU_KERNEL_SETS_H
+#define C2C_BACKEND_CPU_KERNEL_SETS_H
+
+#include "backend/cpu/cpu.h"
+
+extern const common_kernels common_portable, common_avx2, common_avx512;
+extern const linear_kernel linear_f32_portable, linear_f32_avx2, linear_f32_avx512;
+extern const linear_kernel linear_round_portable, linear_round_avx2, linear_round_avx512;
+extern const linear_kernel linear_bf16_dot, linear_bf16_amx;
+double peak_bf16_dot(int64_t rounds);
+double peak_bf16_amx(int64_t rounds);
+
+#endif
