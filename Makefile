@@ -2,7 +2,7 @@
 # Variants build beside each other: the release program is build/c2c, SAN=1 gives build/san/,
 # CC=clang gives build/clang/, both give build/clang-san/. V=1 shows the commands.
 
-VERSION := 0.1.0
+VERSION := $(shell sed -n 's/^.define C2C_VERSION "\(.*\)"$$/\1/p' include/c2c.h)
 PREFIX  ?= /usr/local
 ifeq ($(origin CC),default)
 CC := gcc
@@ -25,7 +25,7 @@ $(error pkg-config does not find $(LIBS) $(APP_LIBS): run scripts/deps, which in
 endif
 endif
 
-C2C_CPPFLAGS := -Iinclude -Isrc -DC2C_VERSION='"$(VERSION)"' -D_POSIX_C_SOURCE=200809L \
+C2C_CPPFLAGS := -Iinclude -Isrc -D_POSIX_C_SOURCE=200809L \
                 $(shell pkg-config --cflags $(LIBS) 2>/dev/null)
 C2C_CFLAGS   := -std=c11 -fPIC -fvisibility=hidden -pthread -Wall -Wextra -Werror -MMD -MP
 C2C_LIBS     := $(shell pkg-config --libs $(LIBS) 2>/dev/null) -lm -pthread

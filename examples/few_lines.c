@@ -1,13 +1,16 @@
-/* few_lines.c - Cache-to-Cache in a few lines: open two models, load the fuser that joins them, see
- * which layers it maps, and answer with sections that say where the sharer is read.
+/* few_lines.c - Cache-to-Cache in a few lines: open two models, load the fuser that joins them or
+ * make one, see which layers it maps, and answer with sections that say where the sharer is read.
  *
  *     cc few_lines.c $(pkg-config --cflags --libs c2c) -o few_lines
  *     ./few_lines RECEIVER SHARER FUSER "Where does Kimiti live? Answer in one word."
  *
- * few_lines.py does the same from Python.
+ * FUSER is a folder, or a recipe (.json) of a fuser that is not trained yet: its layers are mapped
+ * as the recipe says, but the receiver still answers as if alone. few_lines.py does the same from
+ * Python.
  */
 #include <c2c.h>
 #include <stdio.h>
+#include <string.h>
 
 #define MOST_LAYERS 1024
 
@@ -15,6 +18,15 @@ static bool print_text(void *user, int32_t id, const char *text, size_t length) 
     (void)user, (void)id;
     fwrite(text, 1, length, stdout);
     return fflush(stdout) == 0;
+}
+
+static c2c_status load_or_make(c2c_fuser **fuser, const c2c_model *receiver,
+                               const c2c_model *sharer, const char *path, c2c_error *error) {
+    size_t length = strlen(path);
+    if (length < 5 || strcmp(path + length - 5, ".json") != 0)
+        return c2c_fuser_open(fuser, receiver, sharer, path, error);
+    const c2c_recipe recipe = {.path = path, .seed = 42};
+    return c2c_fuser_new(fuser, receiver, sharer, &recipe, error);
 }
 
 /* Which layer of the sharer each layer of the receiver reads. */
@@ -49,7 +61,7 @@ int main(int argc, char **argv) {
     if (c2c_engine_open(&engine, NULL, &error) ||
         c2c_model_open(&receiver, engine, argv[1], NULL, &error) ||
         c2c_model_open(&sharer, engine, argv[2], NULL, &error) ||
-        c2c_fuser_open(&fuser, receiver, sharer, argv[3], &error))
+        load_or_make(&fuser, receiver, sharer, argv[3], &error))
         goto done;
     print_layers(receiver, fuser);
 

@@ -7,7 +7,8 @@ Where the library is not in the system's folders, say LD_LIBRARY_PATH=PREFIX/lib
 """
 import ctypes
 import sys
-from ctypes import POINTER, byref, c_bool, c_char, c_char_p, c_int, c_int32, c_int64, c_size_t, c_void_p
+from ctypes import POINTER, byref, c_bool, c_char, c_char_p, c_int, c_int32, c_int64, c_size_t
+from ctypes import c_uint64, c_void_p
 
 
 class Error(ctypes.Structure):
@@ -20,6 +21,10 @@ class Message(ctypes.Structure):
 
 class ChatOptions(ctypes.Structure):
     _fields_ = [("add_generation_prompt", c_bool), ("thinking", c_int), ("now", c_void_p)]
+
+
+class Recipe(ctypes.Structure):
+    _fields_ = [("path", c_char_p), ("text", c_char_p), ("seed", c_uint64), ("type", c_int)]
 
 
 class Pair(ctypes.Structure):
@@ -53,6 +58,7 @@ ARGUMENTS = {
     "model_encode": [c_void_p, c_void_p, c_size_t, c_bool, POINTER(POINTER(c_int32)),
                      POINTER(c_size_t)],
     "fuser_open": [handle, c_void_p, c_void_p, c_char_p],
+    "fuser_new": [handle, c_void_p, c_void_p, POINTER(Recipe)],
     "session_open": [handle, c_void_p, POINTER(Pair), c_size_t, c_void_p],
     "session_prefill": [c_void_p, POINTER(Plan)],
     "session_generate": [c_void_p, c_int64, TokenCallback, c_void_p, c_void_p],
@@ -91,12 +97,15 @@ def print_text(user, token, text, length):
         return False
 
 
-def main(receiver_folder, sharer_folder, fuser_folder, question):
+def main(receiver_folder, sharer_folder, fuser_path, question):
     # The two models, and the projectors between them.
     engine = opened("engine_open", None)
     receiver = opened("model_open", engine, receiver_folder.encode(), None)
     sharer = opened("model_open", engine, sharer_folder.encode(), None)
-    fuser = opened("fuser_open", receiver, sharer, fuser_folder.encode())
+    if fuser_path.endswith(".json"):  # a recipe: a fuser that is not trained yet
+        fuser = opened("fuser_new", receiver, sharer, byref(Recipe(fuser_path.encode(), None, 42)))
+    else:
+        fuser = opened("fuser_open", receiver, sharer, fuser_path.encode())
 
     # The prompt as ids of the receiver.
     message, options = Message(b"user", question.encode()), ChatOptions(True, THINKING_OFF)

@@ -8,13 +8,30 @@
  *     fuser   -> projectors and layer map of one (receiver, sharer) pair. Immutable.
  *     session -> one conversation: the cache rows of the receiver and of each sharer.
  *
- * Lifetimes: close in the reverse order of opening (sessions, fusers, models, engine). Models and
- * fusers may be shared by any number of sessions and threads; a session serves one thread at a
- * time.
+ * From one end to the other: c2c_engine_open, c2c_model_open for both, c2c_fuser_open (or _new),
+ * c2c_session_open; then for every question c2c_model_render, c2c_model_encode,
+ * c2c_session_prefill, c2c_session_generate. For the next turn of a chat, c2c_session_extend takes
+ * the place of the prefill. examples/ has whole programs.
+ *
+ * Lifetimes: close in the reverse order of opening (sessions, fusers, models, engine). What is
+ * passed to a function is read during the call only, but for engines, models and fusers, which stay
+ * in use by what was opened with them. What a function gives in a `**` belongs to the caller, who
+ * frees it with what the comment names. Closing or freeing NULL does nothing.
+ *
+ * Threads: models and fusers never change, and may be used by any number of sessions and threads at
+ * once. Models may be opened on several threads at once, too. A session serves one thread at a
+ * time. Callbacks are called on the thread that called the function, before it returns.
  *
  * Errors: every function that can fail returns a c2c_status and fills the caller's c2c_error, which
- * may be NULL. A failed open leaves its output NULL and nothing behind. The library never prints,
- * never exits and never reads the environment. All texts are UTF-8.
+ * may be NULL; on success it is left alone. A failed open leaves its output NULL and nothing
+ * behind. Other pointers may be NULL only where it is said; elsewhere NULL gives
+ * C2C_STATUS_INVALID_ARGUMENT, as does a value that an enum does not have. Functions without a
+ * status trust their caller. Options may be NULL, which means the defaults: unless it is said
+ * otherwise, those of a structure that is all zero.
+ *
+ * The library never prints, never exits, and never reads the environment or a clock; the one
+ * exception is a broken invariant of its own, which ends the program with its place in the source.
+ * All texts are UTF-8; lengths and sizes are in bytes unless they are said to be tokens or rows.
  */
 #ifndef C2C_H
 #define C2C_H
@@ -32,6 +49,10 @@ extern "C" {
 #else
 #define C2C_API
 #endif
+
+/* What this header belongs to; c2c_version() is that of the library in use. Before 1.0.0 a change
+ * of the second number may change the functions and structures below. */
+#define C2C_VERSION "0.1.0"
 
 /* ---- Status ------------------------------------------------------------------------------- */
 
@@ -56,10 +77,10 @@ typedef struct c2c_error {
 /* The name of a status, such as "bad file"; never NULL. */
 C2C_API const char *c2c_status_name(c2c_status status);
 
-/* The library's version, such as "0.1.0". */
+/* The library's version, such as "0.1.0"; never NULL. */
 C2C_API const char *c2c_version(void);
 
-/* Frees a text or an id list that this library returned; c2c_free(NULL) is fine. */
+/* Frees a text or a list of ids that this library gave. */
 C2C_API void c2c_free(void *memory);
 
 /* ---- Engine ------------------------------------------------------------------------------- */
@@ -79,7 +100,7 @@ typedef struct c2c_engine_options {
                         fastest that the processor can run. Kernels differ in the order of sums. */
 } c2c_engine_options;
 
-/* `options` may be NULL: all defaults. */
+/* One engine serves everything in a program; models that work together need the same one. */
 C2C_API c2c_status c2c_engine_open(c2c_engine **engine, const c2c_engine_options *options,
                                    c2c_error *error);
 C2C_API void c2c_engine_close(c2c_engine *engine);
@@ -100,7 +121,7 @@ typedef struct c2c_model_options {
 } c2c_model_options;
 
 /* Opens a Hugging Face model folder: config.json, model*.safetensors, tokenizer.json, a chat
- * template. Weights are mapped, not copied. `options` may be NULL. */
+ * template. Weights are mapped, not copied, so the files must not be changed while it is open. */
 C2C_API c2c_status c2c_model_open(c2c_model **model, c2c_engine *engine, const char *folder,
                                   const c2c_model_options *options, c2c_error *error);
 C2C_API void c2c_model_close(c2c_model *model);
@@ -116,12 +137,13 @@ typedef struct c2c_model_info {
     int kv_heads;            /* G */
     int head_dim;            /* D */
     int vocabulary_size;     /* V: rows of the embedding matrix */
-    int64_t context_length;  /* positions the model was made for */
+    int64_t context_length;  /* tokens that the model was made for */
     int64_t parameters;      /* tied weights counted once */
     int64_t weight_bytes;    /* bytes of all mapped weights */
     int64_t cache_row_bytes; /* bytes of keys and values of one token, all layers */
 } c2c_model_info;
 
+/* Fills *info. */
 C2C_API void c2c_model_describe(const c2c_model *model, c2c_model_info *info);
 
 /* ---- Text --------------------------------------------------------------------------------- */
@@ -152,18 +174,23 @@ typedef struct c2c_chat_options {
     const c2c_moment *now;
 } c2c_chat_options;
 
-/* Renders a chat with the model's template. *text is NUL-terminated; free it with c2c_free. */
+/* Renders a chat with the model's template: *length bytes at *text, and a NUL behind them; free it
+ * with c2c_free. Without options it ends with the opening of the assistant's turn. A template that
+ * raises an error gives C2C_STATUS_INVALID_ARGUMENT and its own message. */
 C2C_API c2c_status c2c_model_render(const c2c_model *model, const c2c_message *messages,
                                     size_t message_count, const c2c_chat_options *options,
                                     char **text, size_t *length, c2c_error *error);
 
-/* Text to token ids. Special tokens written in the text become their ids; none are added unless
- * add_special is true (then as tokenizer.json's post-processor says). Free *ids with c2c_free. */
+/* `length` bytes of text to token ids. Special tokens written in the text become their ids; none
+ * are added unless add_special is true (then as tokenizer.json's post-processor says). `text` may
+ * be NULL when it is empty. Free *ids with c2c_free. */
 C2C_API c2c_status c2c_model_encode(const c2c_model *model, const char *text, size_t length,
                                     bool add_special, int32_t **ids, size_t *count,
                                     c2c_error *error);
 
-/* Token ids to text; bytes that are not UTF-8 become U+FFFD. Free *text with c2c_free. */
+/* Token ids to text; bytes that are not UTF-8 become U+FFFD, ids that the vocabulary lacks give
+ * nothing. With skip_special, special tokens give none, either. `ids` may be NULL when there are
+ * none. *text has a NUL behind its *length bytes; free it with c2c_free. */
 C2C_API c2c_status c2c_model_decode(const c2c_model *model, const int32_t *ids, size_t count,
                                     bool skip_special, char **text, size_t *length,
                                     c2c_error *error);
@@ -177,6 +204,8 @@ typedef struct c2c_fuser c2c_fuser;
  * Where the recipe beside the files (config.json) names other models, that is a warning. */
 C2C_API c2c_status c2c_fuser_open(c2c_fuser **fuser, const c2c_model *receiver,
                                   const c2c_model *sharer, const char *folder, c2c_error *error);
+C2C_API void c2c_fuser_close(c2c_fuser *fuser);
+
 /* What weights are stored as. */
 typedef enum c2c_weight_type {
     C2C_WEIGHT_AS_IS = 0, /* as they are; a new fuser's are f32 */
@@ -187,12 +216,12 @@ typedef enum c2c_weight_type {
 
 /* What a fuser is made from: a training recipe, of which only "model" is read, its
  * "projector" {"type", "params"} and its "mapping" (last_aligned or k_nearest); docs/FORMATS.md.
- * Either a file (JSON or YAML) or the text itself (JSON). */
+ * Either a file (JSON or YAML) or the text itself (JSON, NUL-terminated); the other one is NULL. */
 typedef struct c2c_recipe {
     const char *path;
     const char *text;
-    uint64_t seed; /* the same seed gives the same fuser, on every machine */
-    c2c_weight_type type;
+    uint64_t seed;        /* the same seed gives the same fuser, on every machine */
+    c2c_weight_type type; /* AS_IS: f32 */
 } c2c_recipe;
 
 /* Makes an untrained fuser in memory, a projector for every layer of the receiver, started as
@@ -214,10 +243,9 @@ typedef struct c2c_save_options {
 } c2c_save_options;
 
 /* Writes a fuser folder that c2c_fuser_open and the original read. It appears whole, or not at all.
- * `options` may be NULL: safetensors, weights as they are, nothing replaced. */
+ * The defaults are safetensors, weights as they are, and nothing replaced. */
 C2C_API c2c_status c2c_fuser_save(const c2c_fuser *fuser, const char *folder,
                                   const c2c_save_options *options, c2c_error *error);
-C2C_API void c2c_fuser_close(c2c_fuser *fuser);
 
 /* The sharer layer that each receiver layer reads, or -1 where the layer is not mapped.
  * sharer_layers has room for the receiver's number of layers. */
@@ -240,9 +268,8 @@ typedef struct c2c_pair {
 
 /* How several sharers that are selected for one section act together. */
 typedef enum c2c_fusion_mode {
-    C2C_FUSION_SEQUENTIAL =
-        0,              /* each fuser reads the receiver's rows as the one before left them */
-    C2C_FUSION_PARALLEL /* each reads the clean rows; the differences are added */
+    C2C_FUSION_SEQUENTIAL = 0, /* each fuser reads what the one before it left */
+    C2C_FUSION_PARALLEL        /* each reads the clean rows; the differences are added */
 } c2c_fusion_mode;
 
 typedef struct c2c_session_options {
@@ -257,7 +284,9 @@ typedef struct c2c_session_options {
 
 #define C2C_MAX_SHARERS 31
 
-/* pair_count may be 0: the receiver alone. */
+/* A session of a receiver and its sharers, numbered from 1 in the order of `pairs`: at most
+ * C2C_MAX_SHARERS. With pair_count 0 (`pairs` may then be NULL) the receiver answers alone. The
+ * memory of all caches is taken here. */
 C2C_API c2c_status c2c_session_open(c2c_session **session, const c2c_model *receiver,
                                     const c2c_pair *pairs, size_t pair_count,
                                     const c2c_session_options *options, c2c_error *error);
@@ -271,9 +300,11 @@ C2C_API void c2c_session_reset(c2c_session *session);
  * C2C_STATUS_OUT_OF_MEMORY. Refused with include_response, whose every token the sharers read. */
 C2C_API c2c_status c2c_session_release_sharers(c2c_session *session, c2c_error *error);
 
+/* ---- Prompts and answers ------------------------------------------------------------------ */
+
 /* Consecutive prompt tokens with one sharer mask: <= 0 no fusion; bit s-1 selects sharer s. */
 typedef struct c2c_section {
-    int64_t length;
+    int64_t length; /* tokens */
     int32_t mask;
 } c2c_section;
 
@@ -281,22 +312,24 @@ typedef struct c2c_section {
  * holds padding is counted, but neither run nor seen. */
 #define C2C_PADDING (-1)
 
-/* A prompt as plain data, read during the call only. */
+/* A prompt as plain data. Where the models' tokenizers differ, c2c_align_chat (below) makes one. */
 typedef struct c2c_plan {
     const int32_t *ids;               /* [token_count] the receiver's ids, or C2C_PADDING */
     const int32_t *const *sharer_ids; /* [pairs][token_count]; NULL: the receiver's ids */
     int64_t token_count;
-    const c2c_section *sections; /* NULL: all but the last token fused with every sharer */
+    const c2c_section *sections; /* they sum to token_count; NULL: all but the last token fused with
+                                    every sharer */
     size_t section_count;
 } c2c_plan;
 
 /* Runs a prompt on an empty session: each section through the receiver and the sharers, then the
  * fuser on its rows. The last section is never fused; its last token's logits start the answer. A
- * fused section must hold no padding, the last section at least one token of the receiver. */
+ * fused section must hold no padding, the last section at least one token of the receiver. A prompt
+ * that is longer than the session's context gives C2C_STATUS_CONTEXT_FULL. */
 C2C_API c2c_status c2c_session_prefill(c2c_session *session, const c2c_plan *plan,
                                        c2c_error *error);
 
-/* Called during a prefill, on the calling thread, after every chunk of every model: `done` of
+/* Called during a prefill (and c2c_session_extend) after every chunk of every model: `done` of
  * `total` tokens have been run, and each model counts its own (a token that the receiver and one
  * sharer read counts twice). Return false to stop: the prefill then fails with C2C_STATUS_CANCELLED
  * and the session is as after c2c_session_reset. It must not use the session. */
@@ -344,9 +377,9 @@ typedef enum c2c_finish {
     C2C_FINISH_CALLBACK    /* the callback asked to stop */
 } c2c_finish;
 
-/* Called once per new token, on the calling thread. `text` holds the whole characters that this
- * token completed (NUL-terminated; length may be 0; special tokens give none). Return false to
- * stop. */
+/* Called once per new token. `text` holds the whole characters that this token completed, valid
+ * during the call (NUL-terminated; length may be 0; special tokens give none). Return false to stop
+ * after this token. It must not use the session. */
 typedef bool (*c2c_token_callback)(void *user, int32_t id, const char *text, size_t length);
 
 typedef struct c2c_generation {
@@ -354,7 +387,8 @@ typedef struct c2c_generation {
     c2c_finish finish;
 } c2c_generation;
 
-/* Writes an answer after a prefill, at most max_new_tokens. `callback` and `result` may be NULL. */
+/* Writes an answer after a prefill, at most max_new_tokens. An answer is not continued: the next
+ * one needs c2c_session_extend, or a reset and a prefill. `callback` and `result` may be NULL. */
 C2C_API c2c_status c2c_session_generate(c2c_session *session, int64_t max_new_tokens,
                                         c2c_token_callback callback, void *user,
                                         c2c_generation *result, c2c_error *error);
@@ -387,7 +421,9 @@ typedef struct c2c_alignment {
 
 /* Renders `messages` with every model's own template (enable_thinking = false) and aligns them:
  * the parts between message contents keep each model's ids, the contents keep the receiver's, of
- * which each is mapped to one id of each sharer (docs/MATH.md). */
+ * which each is mapped to one id of each sharer (docs/MATH.md). Its rows and sections are what a
+ * c2c_plan needs; free it with c2c_alignment_free. Without options: the first strategy, ending with
+ * the opening of the assistant's turn. */
 C2C_API c2c_status c2c_align_chat(c2c_alignment **alignment, const c2c_model *receiver,
                                   const c2c_model *const *sharers, size_t sharer_count,
                                   const c2c_message *messages, size_t message_count,

@@ -118,9 +118,9 @@ c2c_status engine_adopt(c2c_engine **engine, backend *b, c2c_error *error) {
 
 c2c_status c2c_engine_open(c2c_engine **engine, const c2c_engine_options *options,
                            c2c_error *error) {
-    if (!engine)
-        return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
-                         "c2c_engine_open: `engine` is NULL; give the address of a pointer");
+    c2c_status status = ARGUMENTS_CHECK(error, {"engine", engine});
+    if (status)
+        return status;
     *engine = NULL;
     int threads = options ? options->threads : 0;
     if (threads < 0 || threads > ENGINE_MAX_THREADS)
@@ -130,10 +130,8 @@ c2c_status c2c_engine_open(c2c_engine **engine, const c2c_engine_options *option
     if (threads == 0)
         threads = system_processors();
     backend *b;
-    c2c_status status = backend_cpu_open_named(&b, threads, options ? options->isa : NULL, error);
-    if (status)
-        return status;
-    if ((status = engine_adopt(engine, b, error)))
+    if ((status = backend_cpu_open_named(&b, threads, options ? options->isa : NULL, error)) ||
+        (status = engine_adopt(engine, b, error)))
         return status;
     (*engine)->log = options ? options->log : NULL;
     (*engine)->log_user = options ? options->log_user : NULL;

@@ -21,6 +21,20 @@ c2c_status error_set(c2c_error *error, c2c_status code, const char *format, ...)
 /* "out of memory: could not get N bytes for WHAT" */
 c2c_status error_memory(c2c_error *error, size_t bytes, const char *what);
 
+/* What a public function does first: C2C_STATUS_INVALID_ARGUMENT, and the argument's name, when one
+ * of the caller's pointers that must not be NULL is. */
+typedef struct argument {
+    const char *name;
+    const void *pointer;
+} argument;
+c2c_status error_arguments(c2c_error *error, const char *function, const argument *arguments,
+                           size_t count);
+#define ARGUMENTS_CHECK(error, ...)                                                                \
+    error_arguments(error, __func__, (const argument[]){__VA_ARGS__},                              \
+                    sizeof((const argument[]){__VA_ARGS__}) / sizeof(argument))
+/* The same for a choice of 0 to `last`. */
+c2c_status error_choice(c2c_error *error, const char *name, int choice, int last);
+
 /* Puts "CONTEXT: " before the message, for a caller that knows the file or key. */
 void error_prefix(c2c_error *error, const char *format, ...) C2C_PRINTF(2, 3);
 

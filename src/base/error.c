@@ -87,6 +87,22 @@ c2c_status error_memory(c2c_error *error, size_t bytes, const char *what) {
                      "out of memory: could not get %zu bytes for %s", bytes, what);
 }
 
+c2c_status error_arguments(c2c_error *error, const char *function, const argument *arguments,
+                           size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!arguments[i].pointer)
+            return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "%s: `%s` must not be NULL",
+                             function, arguments[i].name);
+    return C2C_STATUS_OK;
+}
+
+c2c_status error_choice(c2c_error *error, const char *name, int choice, int last) {
+    if (choice >= 0 && choice <= last)
+        return C2C_STATUS_OK;
+    return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "%s: expected 0 to %d, found %d", name,
+                     last, choice);
+}
+
 void error_prefix(c2c_error *error, const char *format, ...) {
     if (!error)
         return;

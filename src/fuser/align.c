@@ -340,15 +340,26 @@ c2c_status c2c_align_chat(c2c_alignment **alignment, const c2c_model *receiver,
     static const c2c_align_options defaults = {.add_generation_prompt = true};
     if (!options)
         options = &defaults;
-    *alignment = NULL;
+    if (alignment)
+        *alignment = NULL;
+    c2c_status status = ARGUMENTS_CHECK(error, {"alignment", alignment}, {"receiver", receiver},
+                                        {"sharers", sharer_count ? (const void *)sharers : ""});
+    if (!status)
+        status = error_choice(error, "strategy", (int)options->strategy, C2C_ALIGN_LONGEST);
+    if (status)
+        return status;
     if (sharer_count > C2C_MAX_SHARERS)
         return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
                          "%zu sharers: a mask has room for at most %d", sharer_count,
                          C2C_MAX_SHARERS);
+    for (size_t s = 0; s < sharer_count; s++)
+        if (!sharers[s])
+            return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "sharer %zu: must not be NULL",
+                             s + 1);
     aligner a = {.strategy = options->strategy, .error = error};
     buffer json = {0};
     json_document *document = NULL;
-    c2c_status status = model_messages_write(&json, messages, message_count, error);
+    status = model_messages_write(&json, messages, message_count, error);
     if (status || (status = json_parse(&document, json.data, json.length, "messages", error)) ||
         (status = aligner_init(&a, receiver, sharers, sharer_count)) ||
         (status = align(&a, json_root(document), options)))

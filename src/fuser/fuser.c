@@ -106,6 +106,10 @@ static c2c_status check_layer(const c2c_fuser *fuser, const char *side, int laye
 
 static c2c_status check_models(c2c_fuser *fuser, c2c_error *error) {
     const c2c_model *receiver = fuser->receiver, *sharer = fuser->sharer;
+    if (receiver->backend != sharer->backend)
+        return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                         "%s and %s: expected models of one engine, found two", receiver->folder,
+                         sharer->folder);
     for (int t = 0; t < fuser->map.layers; t++) {
         const layer_link *link = &fuser->map.links[t];
         if (link->sharer_layer < 0)
@@ -155,9 +159,14 @@ c2c_status fuser_attach(c2c_fuser *fuser, const c2c_model *receiver, const c2c_m
 
 c2c_status c2c_fuser_open(c2c_fuser **out, const c2c_model *receiver, const c2c_model *sharer,
                           const char *folder, c2c_error *error) {
-    *out = NULL;
+    if (out)
+        *out = NULL;
+    c2c_status status = ARGUMENTS_CHECK(error, {"fuser", out}, {"receiver", receiver},
+                                        {"sharer", sharer}, {"folder", folder});
+    if (status)
+        return status;
     c2c_fuser *fuser;
-    c2c_status status = fuser_open_files(&fuser, receiver->backend, folder, error);
+    status = fuser_open_files(&fuser, receiver->backend, folder, error);
     if (status)
         return status;
     status = fuser_attach(fuser, receiver, sharer, error);

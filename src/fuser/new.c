@@ -81,7 +81,12 @@ static c2c_status make_projectors(c2c_fuser *fuser, const fuser_recipe *recipe, 
 
 c2c_status c2c_fuser_new(c2c_fuser **out, const c2c_model *receiver, const c2c_model *sharer,
                          const c2c_recipe *recipe, c2c_error *error) {
-    *out = NULL;
+    if (out)
+        *out = NULL;
+    c2c_status status = ARGUMENTS_CHECK(error, {"fuser", out}, {"receiver", receiver},
+                                        {"sharer", sharer}, {"recipe", recipe});
+    if (status)
+        return status;
     json_document *document = NULL;
     fuser_recipe parsed;
     dtype type = DTYPE_F32;
@@ -91,7 +96,7 @@ c2c_status c2c_fuser_new(c2c_fuser **out, const c2c_model *receiver, const c2c_m
     fuser->backend = receiver->backend;
     fuser->receiver = receiver;
     fuser->sharer = sharer;
-    c2c_status status = weight_type_read(&type, recipe->type, DTYPE_F32, error);
+    status = weight_type_read(&type, recipe->type, DTYPE_F32, error);
     if (!status)
         status = open_recipe(&document, recipe, error);
     if (!status)

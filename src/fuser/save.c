@@ -85,11 +85,16 @@ c2c_status c2c_fuser_save(const c2c_fuser *fuser, const char *folder,
     static const c2c_save_options defaults = {0};
     if (!options)
         options = &defaults;
+    c2c_status status = ARGUMENTS_CHECK(error, {"fuser", fuser}, {"folder", folder});
+    if (!status)
+        status = error_choice(error, "format", (int)options->format, C2C_FORMAT_PT);
+    if (status)
+        return status;
     char *aside = NULL;
     dtype type;
     tensor_format format =
         options->format == C2C_FORMAT_PT ? TENSOR_FORMAT_PT : TENSOR_FORMAT_SAFETENSORS;
-    c2c_status status = weight_type_read(&type, options->type, DTYPE_COUNT, error);
+    status = weight_type_read(&type, options->type, DTYPE_COUNT, error);
     if (!status)
         status = fuser_folder_check_free(folder, options->replace, error);
     if (!status)

@@ -41,14 +41,20 @@ c2c_status c2c_model_open(c2c_model **out, c2c_engine *engine, const char *folde
     static const c2c_model_options defaults = {0};
     if (!options)
         options = &defaults;
-    *out = NULL;
+    if (out)
+        *out = NULL;
+    c2c_status status =
+        ARGUMENTS_CHECK(error, {"model", out}, {"engine", engine}, {"folder", folder});
+    if (!status)
+        status = error_choice(error, "compute", (int)options->compute, C2C_COMPUTE_BF16);
+    if (status)
+        return status;
     c2c_model *model = calloc(1, sizeof *model);
     if (!model)
         return error_memory(error, sizeof *model, "a model");
     model->engine = engine;
     model->backend = engine->backend;
     model->folder = string_copy(folder);
-    c2c_status status = C2C_STATUS_OK;
     if (!model->folder)
         status = error_memory(error, strlen(folder) + 1, "a folder name");
     if (status || (status = model_config_open(&model->config, folder, error)) ||
@@ -104,12 +110,17 @@ void c2c_model_describe(const c2c_model *model, c2c_model_info *info) {
  * and an answer to another question helps nobody: refuse them. */
 c2c_status model_messages_write(buffer *json, const c2c_message *messages, size_t count,
                                 c2c_error *error) {
+    if (count > 0 && !messages)
+        return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "`messages` must not be NULL");
     buffer_append_char(json, '[');
     for (size_t i = 0; i < count; i++) {
         const char *fields[] = {messages[i].role, messages[i].content};
         static const char *const names[] = {"role", "content"};
         buffer_append_text(json, i ? ",{" : "{");
         for (int f = 0; f < 2; f++) {
+            if (!fields[f])
+                return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                                 "message %zu: %s: must not be NULL", i + 1, names[f]);
             size_t length = strlen(fields[f]);
             size_t valid = utf8_valid_prefix(fields[f], length);
             if (valid != length)
@@ -138,11 +149,18 @@ c2c_status c2c_model_render(const c2c_model *model, const c2c_message *messages,
     static const c2c_chat_options defaults = {.add_generation_prompt = true};
     buffer json = {0}, rendered = {0};
     json_document *document = NULL;
-    *text = NULL;
-    c2c_status status = model_messages_write(&json, messages, message_count, error);
-    if (status || (status = json_parse(&document, json.data, json.length, "messages", error)) ||
-        (status = chat_template_render(model->chat_template, json_root(document),
-                                       options ? options : &defaults, &rendered, error)))
+    if (!options)
+        options = &defaults;
+    if (text)
+        *text = NULL;
+    c2c_status status =
+        ARGUMENTS_CHECK(error, {"model", model}, {"text", text}, {"length", length});
+    if (status ||
+        (status = error_choice(error, "thinking", (int)options->thinking, C2C_THINKING_ON)) ||
+        (status = model_messages_write(&json, messages, message_count, error)) ||
+        (status = json_parse(&document, json.data, json.length, "messages", error)) ||
+        (status = chat_template_render(model->chat_template, json_root(document), options,
+                                       &rendered, error)))
         goto done;
     status = give_text(&rendered, text, length, error);
 done:
@@ -155,10 +173,14 @@ done:
 c2c_status c2c_model_encode(const c2c_model *model, const char *text, size_t length,
                             bool add_special, int32_t **ids, size_t *count, c2c_error *error) {
     token_list tokens = {0};
-    *ids = NULL;
+    if (ids)
+        *ids = NULL;
+    c2c_status status = ARGUMENTS_CHECK(error, {"model", model}, {"text", length ? text : ""},
+                                        {"ids", ids}, {"count", count});
+    if (status)
+        return status;
     *count = 0;
-    c2c_status status =
-        tokenizer_encode(model->tokenizer, text, length, add_special, &tokens, error);
+    status = tokenizer_encode(model->tokenizer, text, length, add_special, &tokens, error);
     if (status)
         goto done;
     *ids = malloc((tokens.count + 1) * sizeof **ids);
@@ -177,9 +199,13 @@ done:
 c2c_status c2c_model_decode(const c2c_model *model, const int32_t *ids, size_t count,
                             bool skip_special, char **text, size_t *length, c2c_error *error) {
     buffer decoded = {0};
-    *text = NULL;
-    c2c_status status =
-        tokenizer_decode(model->tokenizer, ids, count, skip_special, &decoded, error);
+    if (text)
+        *text = NULL;
+    c2c_status status = ARGUMENTS_CHECK(error, {"model", model}, {"ids", count ? (void *)ids : ""},
+                                        {"text", text}, {"length", length});
+    if (status)
+        return status;
+    status = tokenizer_decode(model->tokenizer, ids, count, skip_special, &decoded, error);
     if (!status)
         status = give_text(&decoded, text, length, error);
     buffer_free(&decoded);

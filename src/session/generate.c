@@ -52,8 +52,8 @@ static c2c_status check_range(const char *name, double value, double low, double
 c2c_status c2c_session_set_sampling(c2c_session *session, const c2c_sampling *sampling,
                                     c2c_error *error) {
     c2c_sampling s = sampling ? *sampling : (c2c_sampling){0};
-    c2c_status status;
-    if ((status = check_range("temperature", s.temperature, 0, 1e6, error)) ||
+    c2c_status status = ARGUMENTS_CHECK(error, {"session", session});
+    if (status || (status = check_range("temperature", s.temperature, 0, 1e6, error)) ||
         (status = check_range("top_k", (double)s.top_k, 0, INT32_MAX, error)) ||
         (status = check_range("top_p", s.top_p, 0, 1, error)) ||
         (status = check_range("min_p", s.min_p, 0, 1, error)) ||
@@ -139,10 +139,13 @@ static c2c_status emit(text_stream *stream, buffer *text, int32_t id, bool last,
 c2c_status c2c_session_generate(c2c_session *session, int64_t max_new_tokens,
                                 c2c_token_callback callback, void *user, c2c_generation *result,
                                 c2c_error *error) {
-    session_lane *lane = &session->receiver;
     c2c_generation done = {.finish = C2C_FINISH_LENGTH};
     if (result)
         *result = done;
+    c2c_status status = ARGUMENTS_CHECK(error, {"session", session});
+    if (status)
+        return status;
+    session_lane *lane = &session->receiver;
     if (max_new_tokens < 0)
         return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "max_new_tokens is negative: %lld",
                          (long long)max_new_tokens);
@@ -152,7 +155,6 @@ c2c_status c2c_session_generate(c2c_session *session, int64_t max_new_tokens,
     session->ready = false;
     /* The last token that is written need not be run: the context may hold one token less. */
     int64_t most = min_i64(max_new_tokens, session->context - lane->position + 1);
-    c2c_status status = C2C_STATUS_OK;
     buffer text = {0};
     text_stream stream;
     text_stream_init(&stream, lane->model->tokenizer, true);

@@ -112,6 +112,12 @@ c2c_status plan_check(c2c_section **sections, size_t *count, const c2c_plan *pla
     *count = 0;
     if (plan->token_count < 1)
         return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "the prompt has no tokens");
+    if (!plan->ids)
+        return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "the plan's ids must not be NULL");
+    for (size_t s = 0; s < pair_count; s++)
+        if (!plan_sharer_ids(plan, s))
+            return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                             "the plan's ids of sharer %zu must not be NULL", s + 1);
     c2c_status status =
         check_ids(plan->ids, plan->token_count, session->receiver.model, "receiver", error);
     for (size_t s = 0; s < pair_count && !status; s++)

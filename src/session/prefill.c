@@ -284,7 +284,8 @@ void c2c_session_set_progress(c2c_session *session, c2c_progress_callback callba
 }
 
 c2c_status c2c_session_prefill(c2c_session *session, const c2c_plan *plan, c2c_error *error) {
-    return session_prefill_logits(session, plan, NULL, error);
+    c2c_status status = ARGUMENTS_CHECK(error, {"session", session}, {"plan", plan});
+    return status ? status : session_prefill_logits(session, plan, NULL, error);
 }
 
 c2c_status session_step(c2c_session *session, int32_t id, float *logits, c2c_error *error) {

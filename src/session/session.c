@@ -58,7 +58,10 @@ static c2c_status check_pairs(const c2c_model *receiver, const c2c_pair *pairs, 
                          "%zu sharers: a mask has room for at most %d", pair_count,
                          C2C_MAX_SHARERS);
     for (size_t s = 0; s < pair_count; s++)
-        if (pairs[s].fuser->receiver != receiver || pairs[s].fuser->sharer != pairs[s].sharer)
+        if (!pairs[s].sharer || !pairs[s].fuser)
+            return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                             "sharer %zu: neither the model nor its fuser may be NULL", s + 1);
+        else if (pairs[s].fuser->receiver != receiver || pairs[s].fuser->sharer != pairs[s].sharer)
             return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
                              "sharer %zu: the fuser %s was opened for other models", s + 1,
                              pairs[s].fuser->folder);
@@ -155,14 +158,20 @@ c2c_status c2c_session_open(c2c_session **out, const c2c_model *receiver, const 
     static const c2c_session_options defaults = {0};
     if (!options)
         options = &defaults;
-    *out = NULL;
+    if (out)
+        *out = NULL;
+    c2c_status status = ARGUMENTS_CHECK(error, {"session", out}, {"receiver", receiver},
+                                        {"pairs", pair_count ? (const void *)pairs : ""});
+    if (!status)
+        status = error_choice(error, "fusion_mode", (int)options->fusion_mode, C2C_FUSION_PARALLEL);
+    if (status)
+        return status;
     if (options->context < 0 || options->chunk < 0 || options->chunk > MAX_CHUNK)
         return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
                          "session options: context %lld must not be negative, chunk %d must be 0 "
                          "to %d",
                          (long long)options->context, options->chunk, MAX_CHUNK);
-    c2c_status status = check_pairs(receiver, pairs, pair_count, error);
-    if (status)
+    if ((status = check_pairs(receiver, pairs, pair_count, error)))
         return status;
     c2c_session *session = calloc(1, sizeof *session);
     if (!session)
@@ -210,6 +219,9 @@ void c2c_session_close(c2c_session *session) {
 }
 
 c2c_status c2c_session_release_sharers(c2c_session *session, c2c_error *error) {
+    c2c_status status = ARGUMENTS_CHECK(error, {"session", session});
+    if (status)
+        return status;
     if (session->include_response)
         return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
                          "the sharers cannot be released: with include_response they read every "

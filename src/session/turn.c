@@ -165,7 +165,10 @@ c2c_status c2c_session_extend(c2c_session *session, const c2c_plan *plan, c2c_ex
     size_t count;
     if (extension)
         *extension = (c2c_extension){0};
-    c2c_status status = session_check_plan(&sections, &count, session, plan, error);
+    c2c_status status = ARGUMENTS_CHECK(error, {"session", session}, {"plan", plan});
+    if (status)
+        return status;
+    status = session_check_plan(&sections, &count, session, plan, error);
     if (status)
         return status;
     session_kept kept = find_kept(session, plan, sections, count);

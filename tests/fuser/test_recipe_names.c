@@ -189,15 +189,17 @@ static void test_the_nearest_recipe_counts(void **state) {
 static void test_without_a_listener(void **state) {
     const fixture *f = *state;
     c2c_engine *quiet;
-    c2c_model *receiver;
+    c2c_model *receiver, *sharer;
     c2c_fuser *fuser;
     static const char wrong[] = "{\"model\": {\"base_model\": \"elsewhere\"}}";
     test_file_write(f->folder, "config.json", wrong, sizeof wrong - 1);
     assert_ok(c2c_engine_open(&quiet, NULL, &test_error));
     assert_ok(c2c_model_open(&receiver, quiet, DATA "models/tiny-qwen3", NULL, &test_error));
-    assert_ok(c2c_fuser_open(&fuser, receiver, f->sharer, f->folder, &test_error));
+    assert_ok(c2c_model_open(&sharer, quiet, DATA "models/tiny-qwen2", NULL, &test_error));
+    assert_ok(c2c_fuser_open(&fuser, receiver, sharer, f->folder, &test_error));
     assert_int_equal(line_count, 0);
     c2c_fuser_close(fuser);
+    c2c_model_close(sharer);
     c2c_model_close(receiver);
     c2c_engine_close(quiet);
 }

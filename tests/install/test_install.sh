@@ -106,11 +106,25 @@ example() { # NAME ARGUMENT...
         LD_LIBRARY_PATH=$prefix/lib "$root/$name" "$@" 2>"$root/err" || cat "$root/err"
 }
 
+# Of a fuser that is to be made.
+recipe() {
+    echo '{"model": {"mapping": "k_nearest", "projector":
+        {"type": "C2CProjector", "params": {"hidden_dim": 16, "intermediate_dim": 16}}}}' \
+        >"$root/recipe.json"
+    echo "$root/recipe.json"
+}
+
 few_lines() {
     equal "$(example few_lines "$demo/receiver" "$demo/sharer" "$demo/fuser" "$question")" \
         "$expected" || return 1
     # The demo's fuser was made with the rule "last aligned": 4 layers read the last 4 of 6.
-    equal "$(cat "$root/err")" "layers: 0<-2 1<-3 2<-4 3<-5"
+    equal "$(cat "$root/err")" "layers: 0<-2 1<-3 2<-4 3<-5" || return 1
+    # Made from a recipe, by the other rule; its gates are closed, so the receiver answers alone.
+    local alone
+    alone=$("$prefix/bin/c2c" run --receiver "$demo/receiver" -p "$question" -n 64 2>/dev/null)
+    equal "$(example few_lines "$demo/receiver" "$demo/sharer" "$(recipe)" "$question")" \
+        "$alone" || return 1
+    equal "$(cat "$root/err")" "layers: 0<-0 1<-2 2<-3 3<-5"
 }
 
 two_sharers() { # the demo has one: it is there twice, and every way of reading it helps
@@ -150,6 +164,9 @@ few_lines_python() {
     fi
     local run=(env LD_LIBRARY_PATH="$prefix/lib" python3 -I examples/few_lines.py)
     equal "$("${run[@]}" "$demo/receiver" "$demo/sharer" "$demo/fuser" "$question")" "$expected" ||
+        return 1
+    equal "$("${run[@]}" "$demo/receiver" "$demo/sharer" "$(recipe)" "$question")" \
+        "$("$prefix/bin/c2c" run --receiver "$demo/receiver" -p "$question" -n 64 2>/dev/null)" ||
         return 1
     local message
     message=$("${run[@]}" "$demo/receiver" "$root/nothing" "$demo/fuser" "$question" 2>&1)
