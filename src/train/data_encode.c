@@ -211,7 +211,7 @@ c2c_status chat_encode(encoded_chat *encoded, const data_models *models,
                        c2c_error *error) {
     buffer json = {0};
     json_document *document = NULL;
-    c2c_error unwanted;
+    c2c_error unwanted = {0};
     encoder e = {.out = encoded, .models = models, .why = why ? why : &unwanted, .error = error};
     *fate = ROW_KEPT;
     *e.why = (c2c_error){0};

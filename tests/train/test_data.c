@@ -441,7 +441,7 @@ static void test_longbench(void **state) {
             "{\"_id\": \"%d\", \"context\": \"one two three four five six seven eight nine "
             "ten eleven twelve\", \"input\": \"i\", \"answers\": [\"It is " TEN "%d.\"]}\n",
             i, i);
-    test_file_write(folder, "LongBench", NULL, 0); /* no folder: not in the way */
+    test_file_write(folder, "LongBench", "", 0); /* no folder: not in the way */
     test_file_write(folder, "trec_e.jsonl", text.data, text.length);
     char *sub = path_join(folder, "THUDM"), *set_folder = path_join(sub, "LongBench");
     char *from = path_join(folder, "trec_e.jsonl"), *to = path_join(set_folder, "trec_e.jsonl");
