@@ -138,7 +138,7 @@ static void toy_close(toy *t) {
 /* What a callback saw, and when it says no. */
 typedef struct watch {
     int64_t stop_step; /* says no in the first event from this step on, or -1 */
-    int64_t events[6];
+    int64_t events[C2C_TRAIN_EVENT_SAVED + 1];
     int64_t begin, last; /* steps of the first and the last event */
     char note[1024];
     char saved[256];
