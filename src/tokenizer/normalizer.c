@@ -66,7 +66,9 @@ static c2c_status run_replace(const step *s, const rewriting *r, piece *result) 
         if (!found)
             break;
         origin from = {0, 0};
-        if (end > 0)
+        if (end == 0 && r->in.length > 0) /* before the first character: between it and nothing */
+            from.start = from.end = piece_origin(r->in, 0, 1).start;
+        else if (end > 0)
             from = piece_origin(r->in, character_before(r->in.bytes, end), end);
         piece_buffer_append(r->out, s->text, s->length, from);
         copied = end;

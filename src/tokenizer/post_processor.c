@@ -7,7 +7,7 @@
 struct post_step {
     c2c_status (*run)(const struct post_step *s, encoder *e, bool add_special);
     bool add_prefix_space;
-    int32_t *before, *after; /* ids around the text */
+    int32_t *before, *after; /* ids around the text; NULL: it adds none */
     size_t before_count, after_count;
 };
 
@@ -20,6 +20,12 @@ static c2c_status add_step(post_processor *p, struct post_step step, const char 
     if (p->count == COMPONENT_LIMIT)
         return error_set(l->error, C2C_STATUS_UNSUPPORTED, "%s: %s: more than %d post-processors",
                          l->name, where, COMPONENT_LIMIT);
+    /* Hugging Face gives the tokens of the first one once more, or fails: nobody can mean that. */
+    for (size_t i = 0; step.before && i < p->count; i++)
+        if (p->steps[i].before)
+            return error_set(l->error, C2C_STATUS_UNSUPPORTED,
+                             "%s: %s: a second post-processor that adds tokens is not supported",
+                             l->name, where);
     p->steps[p->count++] = step;
     return C2C_STATUS_OK;
 }

@@ -196,15 +196,21 @@ FILTER(truncate) {
                           v[3].type == VALUE_NONE ? &(value){VALUE_ABSENT, {0}} : &v[3], 5,
                           &leeway))
         return false;
-    if (self->type != VALUE_TEXT)
-        return render_fail(r, "truncate: expected a string, found %s", value_type_name(self));
     if (!end && !(end = text_view(r, "...", 3)))
         return false;
     if (length < (int64_t)end->characters || leeway < 0)
         return render_fail(r, "truncate: expected length >= %zu and leeway >= 0", end->characters);
+    /* jinja2 asks for a length only, so what is short enough may be anything that has one. */
+    size_t items;
+    if (!value_length(r, self, &items))
+        return false;
+    if (leeway > INT64_MAX - length || (int64_t)items <= length + leeway) {
+        *out = *self;
+        return true;
+    }
+    if (self->type != VALUE_TEXT)
+        return render_fail(r, "truncate: expected a string, found %s", value_type_name(self));
     const text *t = self->text;
-    if (leeway > INT64_MAX - length || (int64_t)t->characters <= length + leeway)
-        return give_text(t, out);
     size_t cut = text_offset(t, (size_t)length - end->characters);
     text space;
     text_init(&space, " ", 1);

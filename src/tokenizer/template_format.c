@@ -343,7 +343,9 @@ bool text_percent(render *r, const text *format, const value *arguments, value *
             return false;
     }
     size_t count = arguments->type == VALUE_TUPLE ? arguments->sequence->count : 1;
-    bool may_be_left = arguments->type == VALUE_DICT || arguments->type == VALUE_LIST;
+    /* Python takes whatever has [] for a mapping, whose items need not all be used. */
+    bool may_be_left = arguments->type == VALUE_DICT || arguments->type == VALUE_LIST ||
+                       arguments->type == VALUE_RANGE || arguments->type == VALUE_UNDEFINED;
     if (p.used < count && !may_be_left)
         return render_fail(r, "not all arguments converted during string formatting");
     const text *t = builder_finish(&p.out);

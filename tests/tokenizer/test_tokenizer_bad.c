@@ -10,6 +10,7 @@ typedef struct bad_file {
 
 #define BAD         C2C_STATUS_BAD_FILE
 #define UNKNOWN     C2C_STATUS_UNSUPPORTED
+#define SINGLE      "{'type':'TemplateProcessing','single':[{'Sequence':{'id':'A'}}]}"
 #define REGEX(text) SPLIT("{'Regex':'" text "'}", "Isolated", "false")
 
 static const bad_file bad_files[] = {
@@ -97,6 +98,10 @@ static const bad_file bad_files[] = {
      UNKNOWN,
      "decoder.decoders[1].type: \"CTC\"",
      "ByteFallback"},
+    {{.post_processor = "{'type':'Sequence','processors':[" SINGLE "," SINGLE "]}"},
+     UNKNOWN,
+     "post_processor.processors[1]",
+     "a second post-processor that adds tokens"},
     {{.post_processor = "{'type':'BertProcessing'}"}, UNKNOWN, "BertProcessing", "Template"},
     {{.post_processor = "{'type':'TemplateProcessing','single':[],'special_tokens':{}}"},
      UNKNOWN,
