@@ -5,8 +5,13 @@
 #include <strings.h>
 
 static const dataset_kind *const kinds[] = {
-    &mmlu_dataset,          &mmlu_cot_dataset,  &openbook_dataset, &openhermes_dataset,
-    &llm_generated_dataset, &longbench_dataset, &messages_dataset,
+    &mmlu_dataset,          //
+    &mmlu_cot_dataset,      //
+    &openbook_dataset,      //
+    &openhermes_dataset,    //
+    &llm_generated_dataset, //
+    &longbench_dataset,     //
+    &messages_dataset,      //
 };
 
 #define KINDS (sizeof kinds / sizeof *kinds)

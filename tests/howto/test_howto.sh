@@ -111,10 +111,11 @@ test_() { # NAME COMMAND...
 }
 
 failed=0
-echo "[==========] Running 4 test(s)."
+echo "[==========] Running 5 test(s)."
 test_ "copy of the tree" copy_tree
 test_ "add a model family" follow "Add a model family"
 test_ "add a projector" follow "Add a projector"
 test_ "add a benchmark" follow "Add a benchmark"
+test_ "add a data type" follow "Add a data type"
 rm -rf "$root"
 exit $failed
