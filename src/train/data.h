@@ -140,7 +140,7 @@ typedef struct data_options {
     const char *where;
     data_models models;
     data_places places;
-    int threads; /* that tokenise; 0: one */
+    int threads; /* that tokenise; 0: one for each processor */
     /* Told now and then how many rows were read, and which share of the files; false stops, which
      * is C2C_STATUS_CANCELLED. May be NULL. */
     bool (*progress)(void *user, int64_t rows, double share);

@@ -329,7 +329,8 @@ static c2c_status loader_init(data_loader *l) {
                          o->where, o->type);
     c2c_status status = dataset_options_read(&l->kwargs, l->kind, o->kwargs, o->where, l->error);
     if (!status)
-        status = thread_pool_new(&l->pool, o->threads > 0 ? o->threads : 1, l->error);
+        status =
+            thread_pool_new(&l->pool, o->threads > 0 ? o->threads : system_processors(), l->error);
     if (status)
         return status;
     l->set->rows_of_ids = o->models.align ? o->models.sharer_count + 1 : 1;
