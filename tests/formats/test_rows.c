@@ -132,6 +132,10 @@ static void test_separators_and_columns(void **state) {
     assert_string_equal(json_get(next(r), "answer")->string, "B");
     assert_null(next(r));
     rows_close(r);
+    /* As spreadsheets save columns that once held something. */
+    r = open_text("a;b;;\n1;2;;\n", &csv);
+    assert_string_equal(json_get(next(r), "b")->string, "2");
+    rows_close(r);
 }
 
 static void test_bad_csv(void **state) {
@@ -189,6 +193,7 @@ static void test_real_files(void **state) {
     assert_int_equal(count_rows(assets, "eval/mmlu/test/professional_law_test.csv", &headless),
                      1534);
     assert_int_equal(count_rows(assets, "eval/ceval/val/law_val.csv", NULL), 24);
+    assert_int_equal(count_rows(assets, "eval/mmlu_redux/csv/mmlu_econometrics.csv", NULL), 100);
 }
 
 int main(void) {
