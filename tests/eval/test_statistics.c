@@ -3,6 +3,8 @@
 #include "eval/run.h"
 #include "support/test.h"
 
+#include <time.h>
+
 /* Formulas of a few operations: what double arithmetic loses. */
 #define CLOSE 1e-6
 
@@ -81,12 +83,12 @@ static void test_long_bounds(void **state) {
         buffer_printf(&a, "w%d ", i);
         buffer_printf(&b, "v%d ", 3000 - i);
     }
-    double started = system_seconds();
+    clock_t started = clock(); /* the processor's time: machines are shared */
     for (int i = 0; i < 3; i++) {
         long_of(tasks[i], a.data, b.data);
         long_of(tasks[i], a.data, a.data);
     }
-    assert_true(system_seconds() - started < 8);
+    assert_true((double)(clock() - started) / CLOCKS_PER_SEC < 8);
     buffer_free(&a);
     buffer_free(&b);
 }
