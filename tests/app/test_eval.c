@@ -106,6 +106,100 @@ static void test_systems(void **state) {
     test_folder_remove(folder);
 }
 
+/* The answers that a recipe leaves, without their times; to be freed. */
+static char *answers_of(const char *folder, const char *name, const char *model, const char *eval,
+                        const char *data) {
+    char file[64], line[80];
+    size_t length;
+    program_result r;
+    buffer texts = {0};
+    snprintf(file, sizeof file, "%s.yaml", name);
+    recipe_write(folder, file, model, eval);
+    char *path = path_join(folder, file);
+    PROGRAM(&r, "eval", path, "--data", data, "--dtype", "f32", "--ctx", "512");
+    if (r.status)
+        fail_msg("%s: %s", name, r.err);
+    program_result_free(&r);
+    snprintf(line, sizeof line, "%s_qa_generate_answers.jsonl", name);
+    char *answers = file_read(folder, line, &length);
+    const char *at = answers;
+    json_document *row;
+    json_close(next_line(&at));
+    while ((row = next_line(&at))) {
+        buffer_printf(&texts, "%s|", text_of(row, "text"));
+        json_close(row);
+    }
+    free(answers);
+    free(path);
+    return buffer_take(&texts, &length);
+}
+
+static void assert_same_answers(char *a, char *b) {
+    assert_string_equal(a, b);
+    free(a);
+    free(b);
+}
+
+/* Ways to say the same give the same answers; what differs differs. */
+static void test_other_systems(void **state) {
+    (void)state;
+    static const char qa[] = "dataset: qa, limit: [200, 206]"; /* what the sharer knows */
+    static const char generation[] = "  generation_config: {max_new_tokens: 32}";
+    char *folder = test_folder_make(), *fuser = folder_of_links(DEMO_FUSER), *cwd;
+    buffer model = {0}, config = {0};
+    char *fused = answers_of(folder, "fused", rosetta, qa, DEMO_ROWS);
+    char *named =
+        answers_of(folder, "named",
+                   "  model_name: Rosetta\n  rosetta_config: {base_model: " DEMO_RECEIVER
+                   ", teacher_model: {one: " DEMO_SHARER "}, checkpoints_dir: [" DEMO_FUSER
+                   "], multi_source_fusion_mode: parallel}\n"
+                   "  generation_config: {max_new_tokens: 32}",
+                   qa, DEMO_ROWS);
+    assert_string_equal(fused, named);
+    free(named);
+    /* Text first, then the fused receiver: its models are those of the fuser's recipe. */
+    cwd = getcwd(NULL, 0);
+    buffer_printf(&config,
+                  "{\"model\": {\"base_model\": \"%s/" DEMO_RECEIVER
+                  "\", \"teacher_model\": \"%s/" DEMO_SHARER "\"}}",
+                  cwd, cwd);
+    file_replace(fuser, "config.json", config.data, config.length);
+    buffer_clear(&config);
+    buffer_printf(&config, "%s/" DEMO_FUSER "/final", cwd);
+    buffer_printf(&model, "%s/final", fuser);
+    assert_int_equal(symlink(config.data, model.data), 0);
+    buffer_clear(&model);
+    buffer_printf(&model,
+                  "  model_name: two_stage_rosetta\n  context_model_path: " DEMO_SHARER
+                  "\n  rosetta_checkpoint_dir: %s\n  background_prompt: \"Tell me what helps to "
+                  "answer: {question}\"",
+                  fuser);
+    char *both = answers_of(folder, "both", model.data,
+                            "dataset: qa, limit: [200, 206], communication_max_new_tokens: 32, "
+                            "response_max_new_tokens: 32",
+                            DEMO_ROWS);
+    assert_true(strlen(both) > 6); /* six answers */
+    free(both);
+    /* Nothing fused is the receiver alone, whoever the sharer is. */
+    buffer_clear(&model);
+    buffer_printf(&model, "  model_name: " DEMO_RECEIVER "\n%s", generation);
+    char *alone = answers_of(folder, "alone", model.data, qa, DEMO_ROWS);
+    char *none = answers_of(folder, "none", rosetta,
+                            "dataset: qa, limit: [200, 206], kv_cache_proportion: 0", DEMO_ROWS);
+    assert_true(strcmp(alone, fused) != 0);
+    assert_same_answers(alone, none);
+    free(fused);
+    free(cwd);
+    buffer_free(&config);
+    buffer_free(&model);
+    buffer link = {0};
+    buffer_printf(&link, "%s/final", fuser);
+    unlink(link.data);
+    buffer_free(&link);
+    test_folder_remove(fuser);
+    test_folder_remove(folder);
+}
+
 /* ---- Files and resuming -------------------------------------------------------------------------
  */
 
@@ -344,12 +438,10 @@ static void test_published_recipes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_systems),
-                                       cmocka_unit_test(test_resume),
-                                       cmocka_unit_test(test_logits),
-                                       cmocka_unit_test(test_longbench),
-                                       cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_no_template),
-                                       cmocka_unit_test(test_published_recipes)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_systems),     cmocka_unit_test(test_other_systems),
+        cmocka_unit_test(test_resume),      cmocka_unit_test(test_logits),
+        cmocka_unit_test(test_longbench),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_no_template), cmocka_unit_test(test_published_recipes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
