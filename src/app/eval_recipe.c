@@ -438,14 +438,14 @@ static c2c_status name_system(reading *g) {
     return g->r->name ? C2C_STATUS_OK : error_memory(g->error, strlen(name), "a recipe");
 }
 
-/* A training recipe has no "eval"; that of the oracle analysis is known by its "oracle" parts. */
+/* A training recipe has no "eval"; that of the oracle analysis is one, and is known by its name. */
 static c2c_status check_kind(const eval_recipe *r, const json_value *root, c2c_error *error) {
-    const json_value *model = json_get(root, "model");
-    if (strstr(r->path, "oracle"))
+    const char *slash = strrchr(r->path, '/'), *name = slash ? slash + 1 : r->path;
+    if (json_get(root, "eval") && json_get(root, "model"))
+        return C2C_STATUS_OK;
+    if (strstr(name, "oracle"))
         return error_set(error, C2C_STATUS_UNSUPPORTED,
                          "%s: oracle analysis is not part of this program", r->path);
-    if (json_get(root, "eval") && model)
-        return C2C_STATUS_OK;
     return error_set(error, C2C_STATUS_BAD_FILE,
                      "%s: expected an evaluation recipe with \"model\", \"output\" and \"eval\", "
                      "found %s",
