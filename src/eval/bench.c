@@ -65,7 +65,10 @@ static c2c_status value_text(bench_item *item, const char **text, const json_val
 static c2c_status wrong_type(const char *where, const char *key, const json_value *value,
                              c2c_error *error) {
     return error_set(error, C2C_STATUS_BAD_FILE, "%s: %s: expected a text, found %s", where, key,
-                     value ? json_type_name(value->type) : "nothing");
+                     !value                       ? "nothing"
+                     : value->type == JSON_STRING ? "one with a NUL character, which no prompt can "
+                                                    "hold"
+                                                  : json_type_name(value->type));
 }
 
 c2c_status bench_text(bench_item *item, const char **text, const json_value *row, const char *key,
