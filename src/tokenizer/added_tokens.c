@@ -1,6 +1,10 @@
 /* added_tokens.c - the "added_tokens" of tokenizer.json, found in the text before it is cut: the
  * leftmost one first, and of those that start there the longest. The texts stand in a tree of
- * bytes, one tree for those looked for before normalizing and one for those after. */
+ * bytes, one tree for those looked for before normalizing and one for those after.
+ *
+ * Searching starts at every byte anew, so its cost is the length of the text times that of the
+ * longest token in the worst case; the limit on a token's length is what bounds it. In all real
+ * texts the first byte already says no (added_tree.first). */
 #include "tokenizer/internal.h"
 
 #include <stdio.h>
@@ -110,6 +114,8 @@ static const added_token *find_next(added_scan *s, size_t *start, size_t *end) {
             s->at++;
             continue;
         }
+        /* Behind the match, also when it does not count: a token that is no whole word hides
+         * others inside it, as in Hugging Face. */
         s->at = to;
         const added_token *token = &s->added->tokens[index];
         if (token->single_word &&

@@ -1,5 +1,11 @@
 /* bpe.c - loading the "BPE" model of tokenizer.json: its options, the table of merges, and the
- * tokens of single bytes. Encoding a word is bpe_word.c. */
+ * tokens of single bytes. Encoding a word is bpe_word.c, where words may be cut is bpe_seams.c.
+ *
+ * A vocabulary has some 150,000 merges, and a tokenizer shall open in a tenth of a second. So
+ * merges are looked up in blocks whose memory was asked for before it is needed, the token that
+ * a merge gives is guessed from the one before, and the tables are sized once. Merging asks the
+ * table far more often than it gets an answer: most pairs are none, which one bit of a filter
+ * tells. */
 #include "tokenizer/internal.h"
 
 #include <stdio.h>
@@ -163,6 +169,7 @@ static c2c_status load_merges(bpe *b, const json_value *merges, const loader *l)
                          "%s: model.merges: expected an array, found %s", l->name,
                          merges ? json_type_name(merges->type) : "nothing");
     size_t rows = 16;
+    /* At most five eighths full: probing stays short, and there always is a free row to end it. */
     while (rows * 5 / 8 < merges->count)
         rows *= 2;
     b->merges = arena_alloc(l->arena, rows * sizeof *b->merges);
@@ -180,6 +187,8 @@ static c2c_status load_merges(bpe *b, const json_value *merges, const loader *l)
     return status;
 }
 
+/* Tokens of single bytes, in the two ways in which models write them: as a visible character
+ * ("\u0120" is a space), or as "<0x20>". */
 static void find_bytes(bpe *b) {
     for (int i = 0; i < 256; i++) {
         char text[8];

@@ -1,5 +1,14 @@
-/* chat_template.c - a model folder's chat template: where it is found, which variables it sees, and
- * its rendering. The language itself is template_*.c's. */
+/* chat_template.c - a model folder's chat template: where it is found, which variables it sees,
+ * and its rendering. The language itself is template_*.c's.
+ *
+ * The variables are those that transformers' apply_chat_template gives: messages, tools and
+ * documents (none), the special tokens by name, add_generation_prompt, and whatever the caller
+ * sets (enable_thinking). What the caller does not set is undefined and not none: templates ask
+ * `is defined`.
+ *
+ * A template that cannot be run is kept as a refusal and opens: a folder may be used with --raw
+ * or for fusing alone, so only a rendering fails, with the reason found at opening. A template
+ * with mistakes in it is a bad file and does not open. */
 #include "tokenizer/template.h"
 
 #include <stdlib.h>
@@ -8,6 +17,7 @@
 static const char *const token_names[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                           "pad_token", "cls_token", "mask_token"};
 
+/* Immutable after opening; the tree and the tokens live in its arena. */
 struct chat_template {
     arena *memory;
     const char *name;
@@ -27,6 +37,7 @@ static const json_value *token_text(const json_value *token) {
     return token && token->type == JSON_STRING && token->count ? token : NULL;
 }
 
+/* Copies: the document that these come from is closed after opening. */
 static bool make_text(arena *memory, const json_value *string, value *out) {
     char *bytes = arena_copy(memory, string->string, string->count);
     text *t = arena_alloc(memory, sizeof *t);
@@ -53,6 +64,8 @@ static bool add_token(chat_template *t, const char *name, const json_value *toke
     return !string || (make_text(t->memory, string, &v) && add_variable(t, name, &v));
 }
 
+/* Elements that are neither texts nor objects with a content are left out, as transformers would
+ * fail on them. */
 static bool add_more_tokens(chat_template *t, const json_value *list) {
     if (!list || list->type != JSON_ARRAY || !list->count)
         return true;
@@ -119,6 +132,7 @@ static c2c_status parse_source(chat_template *t, const char *source, size_t leng
     if (status == C2C_STATUS_OK)
         status = template_parse(&body, t->memory, lexemes.items, t->name, &own);
     free(lexemes.items);
+    /* Known, but not built: kept for whoever renders. */
     if (status == C2C_STATUS_UNSUPPORTED) {
         t->refusal = own;
         return C2C_STATUS_OK;
@@ -186,6 +200,7 @@ static c2c_status open_named(chat_template **out, const json_value *list, const 
                              "%s: chat_template[%u]: expected {\"name\": ..., \"template\": ...}",
                              name, i);
         }
+        /* transformers takes this one unless asked for another by name or given tools. */
         if (strcmp(key->string, "default") == 0) {
             buffer_free(&choices);
             return chat_template_parse(out, source->string, source->count, name, config, error);
@@ -229,6 +244,8 @@ static c2c_status open_folder(chat_template **out, const char *folder, const jso
         status = error_memory(error, 0, "a path");
         goto done;
     }
+    /* The newest way to store a template comes first, as transformers prefers it: a folder that
+     * was converted may still have the older ones. */
     if (file_exists(jinja)) {
         *found = true;
         status = open_file(out, jinja, tokens, error);
@@ -296,6 +313,7 @@ static bool message_value(render *r, const json_value *json, int message, value 
         const json_member *m = &json->members[i];
         const text *t = text_view(r, m->key, m->key_length);
         value v, key = value_from_text(t);
+        /* Only the content is what a person said: roles and names are the chat's own. */
         int owner = t && text_is(t, "content") ? message : -1;
         if (!t || !value_from_json(r, &m->value, owner, &v) || !dict_set(r, d, &key, &v))
             return false;
@@ -315,6 +333,8 @@ static bool bind_context(render *r, scope *s, const chat_template *t, const json
             return false;
     if (!items || !value_list(r, VALUE_LIST, items, messages->count, &list))
         return false;
+    /* The caller's variables come last and so win over a special token that has one of their
+     * names. */
     for (const binding *b = t->tokens; b; b = b->next)
         if (!scope_set(r, s, b->name, &b->value))
             return false;
@@ -327,6 +347,7 @@ static bool bind_context(render *r, scope *s, const chat_template *t, const json
            scope_set(r, s, "documents", &none) && scope_set(r, s, "add_generation_prompt", &prompt);
 }
 
+/* All of a rendering's memory is in `memory`: the output is a text in it, and its runs are. */
 c2c_status chat_template_render_runs(const chat_template *t, const json_value *messages,
                                      const c2c_chat_options *options, const template_limits *limits,
                                      arena *memory, const text **out, c2c_error *error) {
@@ -371,6 +392,8 @@ static c2c_status copy_spans(content_spans *spans, const text *rendered, c2c_err
     for (size_t i = 0; i < rendered->run_count; i++) {
         const text_run *run = &rendered->runs[i];
         content_span *last = spans->count ? &spans->items[spans->count - 1] : NULL;
+        /* Runs of one message that touch are one span: a template may have taken a content apart
+         * and put it together again. */
         if (last && last->message == run->message && last->end == run->start)
             last->end = run->end;
         else if (run->end > run->start)

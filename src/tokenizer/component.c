@@ -1,6 +1,9 @@
-/* component.c - the shape that normalizers, pre-tokenizers, post-processors and decoders share in
- * tokenizer.json: null, or an object whose "type" names what it is. Adding a component means adding
- * a row to the table of its list; a type without a row is refused by its name. */
+/* component.c - the shape that normalizers, pre-tokenizers, post-processors and decoders share
+ * in tokenizer.json: null, or an object whose "type" names what it is. Adding a component means
+ * adding a row to the table of its list; a type without a row is refused by its name.
+ *
+ * Sequences nest, but the list they fill is flat and holds at most COMPONENT_LIMIT steps, and
+ * JSON itself has a limit of depth: no file can make loading or running recurse without end. */
 #include "tokenizer/internal.h"
 
 #include <stdio.h>

@@ -1,8 +1,13 @@
-/* decoder.c - the "decoder" of tokenizer.json: steps that make text of the texts of tokens. A step
- * is one row of `kinds`, a loader, and up to three functions; it sees the texts of tokens, the end
- * of each token, and the end of all, and hands on the same three. So it works token by token, and
- * decoding at once is the same way run in one go. What a step must wait for, it keeps in a
- * text_stage. */
+/* decoder.c - the "decoder" of tokenizer.json: steps that make text of the texts of tokens. A
+ * step is one row of `kinds`, a loader, and up to three functions; it sees the texts of tokens,
+ * the end of each token, and the end of all, and hands on the same three. So it works token by
+ * token, and decoding at once is the same way run in one go. What a step must wait for, it keeps
+ * in a text_stage.
+ *
+ * Hugging Face decodes a list of texts, each step making a new list. That cannot be streamed;
+ * that each step here gives the same, however the text comes in pieces, is what the tests
+ * compare. Memory is bounded by what waits: a character, a row of byte tokens, the marks that a
+ * Strip may yet take away. */
 #include "tokenizer/internal.h"
 
 typedef struct decoder_step step;
@@ -37,6 +42,8 @@ static void pass_text(flow *f, size_t index, const char *text, size_t length) {
         d->steps[index].text(&d->steps[index], f, index, text, length);
 }
 
+/* The end of a token matters to steps that look at tokens as wholes, and must come even where no
+ * text did. */
 static void pass_end(flow *f, size_t index) {
     const decoder *d = &f->stream->tokenizer->decoder;
     if (index < d->count)
@@ -183,6 +190,8 @@ static void replace_end(const step *s, flow *f, size_t index) {
         f->status = pattern_next(&scan, f->stream->search, &found, &start, &end, f->error);
         if (f->status != C2C_STATUS_OK || !found)
             break;
+        /* A Replace could put 256 bytes for every character, and the next one again: what is
+         * inserted is counted for all steps together. */
         f->stream->inserted += s->content_length;
         if (f->stream->inserted > GROWTH_FREE + GROWTH_TIMES * f->stream->taken) {
             f->status = error_set(f->error, C2C_STATUS_UNSUPPORTED,

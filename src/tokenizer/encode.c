@@ -1,4 +1,8 @@
-/* encode.c - text to tokens: one pass through the stages, then offsets from bytes to characters. */
+/* encode.c - text to tokens: one pass through the stages, then offsets from bytes to characters.
+ *
+ * Inside, everything counts bytes of the original text; only at the end, in one walk, do offsets
+ * become what Python's strings count. Scratch lives for one call: a tokenizer is immutable, so
+ * any number of threads may encode with it without a lock. */
 #include "tokenizer/internal.h"
 
 #include <stdlib.h>

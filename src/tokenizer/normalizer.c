@@ -1,10 +1,14 @@
-/* normalizer.c - the "normalizer" of tokenizer.json: steps that rewrite text before it is cut.
- * A step is one row of `kinds`, a loader and a function; Unicode's normal forms are in
+/* normalizer.c - the "normalizer" of tokenizer.json: steps that rewrite text before it is cut. A
+ * step is one row of `kinds`, a loader and a function; Unicode's normal forms are in
  * normal_form.c.
  *
- * Whoever removes or inserts a character decides which part of the original a token will point to.
- * All steps do as Hugging Face does: new characters stand for the character before them (at the
- * start, for the one behind them), removed characters for nothing. */
+ * Whoever removes or inserts a character decides which part of the original a token will point
+ * to. All steps do as Hugging Face does: new characters stand for the character before them (at
+ * the start, for the one behind them), removed characters for nothing.
+ *
+ * Two buffers are enough for any number of steps: each step reads the text where the last one
+ * left it and writes into the other. A step that changes nothing leaves the view as it is, so
+ * most texts are never copied. */
 #include "tokenizer/internal.h"
 
 #include <utf8proc.h>
@@ -43,6 +47,7 @@ static c2c_status run_lowercase(const step *s, const rewriting *r, piece *result
         char bytes[4];
         uint32_t c = utf8_read(r->in.bytes + i, &size);
         origin from = piece_origin(r->in, i, i + size);
+        /* The dotted capital I becomes an i with a dot above it, in two characters. */
         uint32_t lower = c == 0x130 ? 'i' : (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
         piece_buffer_append(r->out, bytes, utf8_write(lower, bytes), from);
         if (c == 0x130)
@@ -62,6 +67,7 @@ static c2c_status run_replace(const step *s, const rewriting *r, piece *result) 
         if (status != C2C_STATUS_OK || (!found && !any))
             return status;
         any = true;
+        /* The rest behind the last match goes with the loop's last round. */
         piece_buffer_copy(r->out, piece_slice(r->in, copied, found ? start : r->in.length));
         if (!found)
             break;
@@ -223,6 +229,8 @@ c2c_status normalizer_run(const normalizer *n, piece in, piece_buffer work[2],
             return status;
         if (r.out->bytes.failed)
             return error_memory(error, in.length, "a normalized text");
+        /* Steps multiply: ten that double the text make a thousand of it, so it is looked at
+         * after each. */
         if (out->length > GROWTH_FREE + GROWTH_TIMES * in.length)
             return error_set(error, C2C_STATUS_UNSUPPORTED,
                              "tokenizer.json: normalizer: a text of %zu bytes grew to %zu",

@@ -100,6 +100,7 @@ static c2c_status translate_property(translator *t) {
     for (size_t i = 0; i < length; i++)
         if (!is_letter(name[i]) && name[i] != '_')
             return refuse(t, "such a property name");
+    /* Names of one or two letters are general categories, on which both agree. */
     bool script = length > 2;
     for (size_t i = 0; binary_properties[i]; i++)
         if (strlen(binary_properties[i]) == length &&
@@ -179,6 +180,8 @@ static c2c_status translate_escape(translator *t, bool in_class) {
         return translate_property(t);
     if (c == 'x' || c == 'u')
         return translate_number(t);
+    /* Inside of a class an escape must be what may stand there; outside it becomes a class or a
+     * look around. */
     const char *said = in_class ? NULL : outer_escape(c);
     const char *inside = said ? NULL : class_escape(c);
     if (!said && !inside)
@@ -336,6 +339,8 @@ static c2c_status translate_interval(translator *t) {
     buffer_append_text(t->out, from_none ? "{0" : "{");
     t->at++;
     copy(t, length - 1);
+    /* To PCRE2 a + behind an interval is possessive and a ? lazy; to Oniguruma they repeat the
+     * interval, unless it is a range that ? makes lazy. */
     int next = peek(t, 0);
     if (next == '+' || (next == '?' && exact))
         wrap_atom(t); /* what follows is a quantifier of its own */

@@ -1,6 +1,10 @@
 /* pattern.c - finding matches with PCRE2. Compiled patterns are immutable and shared by threads;
- * what a search changes lives in a pattern_work. Patterns come from files: their size, their
- * nesting and the work of one search are bounded, and reaching a bound is an error. */
+ * what a search changes lives in a pattern_work.
+ *
+ * Patterns come from files: their size, their nesting and the work of one search are bounded,
+ * and reaching a bound is an error. The bounds hold for the machine code that PCRE2 makes, too.
+ * Texts that are looked for as they are (a space, mostly) do without PCRE2: a call of it costs more
+ * than such a search. */
 #include "tokenizer/internal.h"
 
 #include <stdlib.h>
@@ -124,6 +128,8 @@ void pattern_work_free(pattern_work *w) {
 }
 
 static int search(const pattern_scan *s, pattern_work *w) {
+    /* The text is known to be UTF-8; checking it for every search would cost its length each
+     * time. */
     PCRE2_SPTR text = (PCRE2_SPTR)s->text;
     const pattern *p = s->pattern;
     int result = PCRE2_ERROR_JIT_STACKLIMIT;

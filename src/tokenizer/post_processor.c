@@ -1,5 +1,7 @@
-/* post_processor.c - the "post_processor" of tokenizer.json: offsets that leave out white space,
- * and the special tokens around a text. Offsets still count bytes here. */
+/* post_processor.c - the "post_processor" of tokenizer.json: tokens that are put around a text,
+ * and offsets that are trimmed to what is no space. It sees one text: pairs of texts, of which
+ * the file speaks too, are not encoded here. It works on the encoder's tokens in place, while
+ * offsets still count bytes of the text. */
 #include "tokenizer/internal.h"
 
 #define SPECIAL_LIMIT 64
@@ -80,12 +82,16 @@ static void trim(const struct post_step *s, const encoder *e, token *t, bool fir
 /* As many as the token's text has spaces; for an added token, the text that it was found as. */
 static c2c_status run_trim(const struct post_step *s, encoder *e, bool add_special) {
     (void)add_special;
+    /* Added tokens that took white space with them were noted in the order of tokens, so one
+     * walk finds them. */
     size_t next = 0;
     for (size_t i = e->first; i < e->out->count; i++) {
         token *t = &e->out->items[i];
         const vocabulary_token *known = vocabulary_token_of(&e->tokenizer->vocabulary, t->id);
         size_t leading = leading_spaces(known->text, known->length);
         size_t trailing = trailing_spaces(known->text, known->length);
+        /* An added token may have been found with the white space beside it: then that was its
+         * text. */
         if (next < e->stripped_count && e->stripped[next].token == i - e->first) {
             leading = e->stripped[next].leading;
             trailing = e->stripped[next++].trailing;

@@ -1,6 +1,14 @@
-/* pre_tokenizer.c - the "pre_tokenizer" of tokenizer.json: steps that cut text into the words that
- * the model sees. Each step cuts its piece and hands the parts to the next one, the last to the
- * model. A step is one row of `kinds`, one loader and one function. */
+/* pre_tokenizer.c - the "pre_tokenizer" of tokenizer.json: steps that cut text into the words
+ * that the model sees. Each step cuts its piece and hands the parts to the next one, the last to
+ * the model. A step is one row of `kinds`, one loader and one function.
+ *
+ * Parts are handed on as soon as they are known, depth first, so no list of parts is ever made:
+ * a text of a megabyte goes through in pieces of a few bytes. The order of tokens is the same,
+ * since every step sees its parts from left to right.
+ *
+ * The last step of byte-level models maps bytes to visible characters in Hugging Face. Here,
+ * where the model knows all of them, that step is left to the model, which has its merges by
+ * bytes: the same tokens. */
 #include "tokenizer/internal.h"
 
 typedef enum split_behavior {
@@ -66,6 +74,8 @@ static c2c_status hand_on(const step *s, encoder *e, size_t index, piece part) {
         return run_from(e, index + 1, part);
     piece_buffer *work = &e->mapped[index];
     piece_buffer_clear(work);
+    /* Each byte of a character becomes a character of its own, and all of them stand for the
+     * whole one. */
     for (size_t i = 0, size; i < part.length; i += size) {
         utf8_read(part.bytes + i, &size);
         origin from = piece_origin(part, i, i + size);
@@ -138,6 +148,8 @@ static c2c_status cut(const step *s, encoder *e, size_t index, piece in) {
     bool found;
     c2c_status status = pattern_next(&scan, e->pattern, &found, &start, &end, e->error);
     while (status == C2C_STATUS_OK && found) {
+        /* Empty text between two matches is no part; an empty match is one, and is dropped when
+         * it is handed on. */
         if (start > previous)
             status = cutter_add(&c, previous, start, s->invert);
         if (status == C2C_STATUS_OK)
@@ -156,6 +168,8 @@ static c2c_status cut(const step *s, encoder *e, size_t index, piece in) {
 /* Puts the mark before a piece that lacks it, then cuts. */
 static c2c_status run_marked(const step *s, encoder *e, size_t index, piece in) {
     bool marked = in.length >= s->mark_length && memcmp(in.bytes, s->mark, s->mark_length) == 0;
+    /* "First" means the start of the text, not of a piece: behind an added token there is no
+     * mark. */
     bool wanted = s->prepend == PREPEND_ALWAYS ||
                   (s->prepend == PREPEND_FIRST && piece_origin(in, 0, 1).start == 0);
     if (marked || !wanted)

@@ -1,5 +1,10 @@
-/* template_access.c - what is inside a value: its length, its items, whether it contains another,
- * object.name and object[key], with Python's rules and jinja2's fallbacks. */
+/* template_access.c - what is inside a value: its length, its items, whether it contains
+ * another, object.name and object[key], with Python's rules and jinja2's fallbacks.
+ *
+ * jinja2 lets a dot reach items and brackets reach attributes: object.x is getattr first, then
+ * object["x"]; object["x"] is the item first, then the attribute. For a dict this decides what
+ * {{ d.items }} means (the method, even where there is a key "items") and what {{ d["items"] }}
+ * means (the key). What is not there is undefined, with a reason; only using *that* fails. */
 #include "tokenizer/template.h"
 
 static const value no_items[1]; /* so that there always is an address to count from */
@@ -15,6 +20,8 @@ bool value_length(render *r, const value *v, size_t *length) {
     case VALUE_RANGE:
     case VALUE_VIEW: *length = v->sequence->count; return true;
     case VALUE_DICT: *length = v->dict->count; return true;
+    /* `loop|length` needs all items, so conditions of the loop that were not asked yet are asked
+     * now. */
     case VALUE_LOOP:
         if (!loop_fetch(r, v->loop, SIZE_MAX))
             return false;
@@ -53,6 +60,8 @@ bool value_items(render *r, const value *v, const value **items, size_t *count) 
         *count = 0;
         return true;
     case VALUE_TEXT: return text_items(r, v->text, items, count);
+    /* A generator can be walked once: it is empty afterwards, and {{ x|list }}{{ x|list }} shows
+     * the items once. */
     case VALUE_GENERATOR:
         *items = s->items + s->position;
         *count = s->count - s->position;
@@ -97,6 +106,7 @@ bool value_contains(render *r, const value *container, const value *item, bool *
         *found = good && entry;
         return good;
     }
+    /* Enum order: all types before VALUE_TEXT are scalars. */
     if (container->type < VALUE_TEXT && container->type != VALUE_UNDEFINED)
         return render_fail(r, "argument of type '%s' is not iterable", value_type_name(container));
     if (!value_items(r, container, &items, &count))
@@ -152,6 +162,7 @@ static bool own_item(render *r, const value *object, const value *key, value *ou
     *out = (value){.type = VALUE_ABSENT};
     if (object->type == VALUE_DICT) {
         const value *found = NULL;
+        /* A list as key is an error in Python, but jinja2 catches it: there is no such item. */
         if (value_hashable(key) && !dict_find(r, object->dict, key, &found))
             return false;
         if (found)
@@ -169,6 +180,7 @@ static bool own_item(render *r, const value *object, const value *key, value *ou
             to++;
         const text *one = text_slice(r, t, from, to);
         *out = value_from_text(one);
+        /* Where every character is a byte, the place needed no walk. */
         return one && (t->characters == t->length || render_spend_walk(r, t->length));
     }
     bool is_list =
@@ -178,6 +190,8 @@ static bool own_item(render *r, const value *object, const value *key, value *ou
     return true;
 }
 
+/* The attribute first, then the item. Of undefined nothing can be asked: this is where misspelt
+ * variables of a template come to light. */
 bool value_attribute(render *r, const value *object, const char *name, value *out) {
     if (object->type == VALUE_UNDEFINED)
         return render_undefined(r, object);
@@ -191,6 +205,8 @@ bool value_attribute(render *r, const value *object, const char *name, value *ou
     return out->type != VALUE_ABSENT || nothing_there(r, object, &key, out);
 }
 
+/* The item first, then the attribute. A name with a NUL in it names no attribute, and would end
+ * early as a C text. */
 bool value_item(render *r, const value *object, const value *key, value *out) {
     if (object->type == VALUE_UNDEFINED)
         return render_undefined(r, object);

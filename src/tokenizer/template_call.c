@@ -1,5 +1,11 @@
-/* template_call.c - how built-in functions are found and get their arguments; the global functions;
- * what a loop variable offers. */
+/* template_call.c - how built-in functions are found and get their arguments; the global
+ * functions; what a loop variable offers.
+ *
+ * Arguments are sorted by arguments_bind with one text such as "old new count" for the
+ * parameters, so that every built-in takes them by place and by name as Python's do, and
+ * complains in the same words. A global that jinja2 has and this interpreter has not is refused
+ * by its name, even where a template only asks whether it is defined: the answer "no" would
+ * silently choose another branch than jinja2 does. */
 #include "tokenizer/template.h"
 
 /* ---- Arguments ---------------------------------------------------------------------------- */
@@ -52,12 +58,15 @@ bool arguments_bind(render *r, const char *who, const arguments *a, const char *
             return render_fail(r, "%s got two values for argument '%s'", who, a->keywords[i].name);
         out[place] = a->keywords[i].value;
     }
+    /* Absent, not none: none is a value that somebody gave. */
     for (size_t i = 0; i < required; i++)
         if (out[i].type == VALUE_ABSENT)
             return render_fail(r, "%s needs at least %zu argument(s)", who, required);
     return true;
 }
 
+/* An undefined argument fails with its own reason, which names the variable that the template
+ * misspelt. */
 bool argument_integer(render *r, const char *who, const value *v, int64_t fallback, int64_t *out) {
     *out = fallback;
     if (v->type == VALUE_ABSENT)
@@ -100,6 +109,7 @@ static bool make_dict(render *r, const char *who, const arguments *a, dict **out
         return false;
     if (a->count > 1)
         return render_fail(r, "%s expected at most 1 argument, got %zu", who, a->count);
+    /* A copy: what is given later with the same key replaces it here only. */
     if (a->count && a->items[0].type == VALUE_DICT) {
         const dict *from = a->items[0].dict;
         for (size_t i = 0; i < from->count; i++)
@@ -234,6 +244,8 @@ bool loop_attribute(render *r, loop *l, const char *name, value *out) {
     size_t current = (size_t)l->index;
     if (b)
         return function_value(r, b, &self, out);
+    /* Only these look at items that the loop has not come to: its condition is then asked for
+     * them at once. */
     bool counts = strcmp(name, "length") == 0 || strncmp(name, "revindex", 8) == 0;
     bool looks_ahead = strcmp(name, "last") == 0 || strcmp(name, "nextitem") == 0;
     if ((counts && !loop_fetch(r, l, SIZE_MAX)) || (looks_ahead && !loop_fetch(r, l, current + 2)))

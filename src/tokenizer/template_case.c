@@ -1,5 +1,10 @@
 /* template_case.c - letters: upper, lower, title case and Python's is...() classes, by Unicode's
- * properties. Lower case does not know that a sigma ends a word. */
+ * properties. Lower case does not know that a sigma ends a word.
+ *
+ * utf8proc has categories and the simple, one to one mappings. What Python takes from Unicode's
+ * other files is listed here: characters that have a case although they are no letters, digits
+ * without a decimal place, letters that become several. The lists hold what can stand in a text
+ * that people write; what is in none of them keeps its simple mapping. */
 #include "tokenizer/template.h"
 
 #include <utf8proc.h>
@@ -24,6 +29,8 @@ static bool is_cased(uint32_t c) {
 }
 
 bool character_is_printable(uint32_t c) {
+    /* Most characters of a repr() are ASCII; asking Unicode for each would cost more than the
+     * rest. */
     if (c < 127)
         return c >= 32;
     switch (utf8proc_category((utf8proc_int32_t)c)) {
@@ -84,6 +91,7 @@ bool text_has_class(const text *t, text_class is) {
             return false;
         any |= asked;
     }
+    /* Of an empty text every class is false, but isascii(). */
     return any || is == CLASS_ASCII;
 }
 
@@ -145,6 +153,8 @@ const text *text_cased(render *r, const text *t, text_case to) {
         uint32_t c;
         size_t size = utf8_decode(t->bytes + at, t->length - at, &c);
         int message = t->run_count ? text_message_at(t, at) : -1;
+        /* The changed text is gathered in chunks of one owner, so that a run is added for a
+         * chunk and not for a character; 8 bytes are the longest change. */
         if (message != owner || used > sizeof chunk - 8) {
             if (!builder_bytes(&out, chunk, used, owner))
                 return NULL;
@@ -158,6 +168,8 @@ const text *text_cased(render *r, const text *t, text_case to) {
     return builder_bytes(&out, chunk, used, owner) ? builder_finish(&out) : NULL;
 }
 
+/* jinja2's (markupsafe's) five, as numbers where it takes numbers. What is markup was escaped by
+ * whoever marked it. */
 const text *text_escaped(render *r, const text *t) {
     static const char special[] = "&<>\"'";
     static const char *const escapes[] = {"&amp;", "&lt;", "&gt;", "&#34;", "&#39;"};

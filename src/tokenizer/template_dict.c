@@ -1,11 +1,17 @@
-/* template_dict.c - dicts: entries in order of insertion, found by a hash table once they are more
- * than a few, so that a message with a hundred thousand keys costs no more than its size. Keys
- * compare as in Python: 1, 1.0 and true are one key. */
+/* template_dict.c - dicts: entries in order of insertion, found by a hash table once they are
+ * more than a few, so that a message with a hundred thousand keys costs no more than its size.
+ * Keys compare as in Python: 1, 1.0 and true are one key, which keeps the place and the form of
+ * its first writing.
+ *
+ * The hash is no secret, so keys can be made to collide. Every probe costs a step of work, so
+ * that ends with the rendering's limit and not with its patience. */
 #include "tokenizer/template.h"
 
 #define LINEAR_UP_TO    8
 #define KEY_MAX_NESTING 32 /* of tuples; deeper ones are no keys */
 
+/* Tuples of tuples are hashed by walking them, so their nesting is bounded where it is decided
+ * that they are keys. */
 static bool hashable(const value *v, int nesting) {
     if (v->type == VALUE_TUPLE) {
         for (size_t i = 0; i < v->sequence->count; i++)
@@ -31,6 +37,7 @@ static uint64_t hash_bytes(const void *bytes, size_t length, uint64_t hash) {
 static uint64_t hash_value(const value *v) {
     uint64_t seed = 0xcbf29ce484222325u;
     if (value_is_number(v)) {
+        /* Large integers may share a hash with their neighbours; comparing is exact. */
         double d = value_real(v) + 0.0; /* -0.0 equals 0.0 */
         return hash_bytes(&d, sizeof d, seed);
     }

@@ -1,9 +1,21 @@
-/* template_eval.c - expression trees to values. Statements are template_exec.c's. */
+/* template_eval.c - expression trees to values. Statements are template_exec.c's; what
+ * operators, filters, tests and methods do is in files of their own, so that this one is about
+ * order: what is evaluated, when, and how often.
+ *
+ * Order matters although expressions have no side effects to speak of: a namespace, a generator
+ * and loop.changed() remember, and the first error is the one that the user sees. It is Python's
+ * order everywhere: left before right, the callee before its arguments, positional ones before
+ * named ones, and nothing that a short circuit skips.
+ *
+ * Every node costs one step of work and one level of depth (node_eval), so neither a wide nor a
+ * deep tree can run away. The line in render.line is set again after operands were evaluated,
+ * since an operand on another line moved it. */
 #include "tokenizer/template.h"
 
 /* ---- Arguments ---------------------------------------------------------------------------- */
 
-/* Adds the items of *extra behind the `count` that are there. */
+/* Adds the items of *extra behind the `count` that are there: f(a, *b). A text gives its
+ * characters, a dict its keys, and undefined nothing, as in a for loop. */
 static bool spread_items(render *r, scope *s, const node *extra, value **items, size_t *count) {
     value v;
     const value *more;
@@ -36,6 +48,8 @@ static bool spread_keywords(render *r, scope *s, const node *extra, keyword **ke
         memcpy(all, *keywords, *count * sizeof *all);
     for (size_t i = 0; i < v.dict->count; i++) {
         const dict_entry *e = &v.dict->entries[i];
+        /* Names of parameters are C texts from here on; the copy has the NUL that a dict's key
+         * need not have. */
         if (e->key.type != VALUE_TEXT)
             return render_fail(r, "keywords must be strings");
         const text *name = text_copy(r, e->key.text->bytes, e->key.text->length);
@@ -47,6 +61,8 @@ static bool spread_keywords(render *r, scope *s, const node *extra, keyword **ke
     return true;
 }
 
+/* One array each for what is given in order and by name; the room for one more name is for
+ * `caller`, which a call block adds. */
 bool node_arguments(render *r, scope *s, const node *n, const value *caller, arguments *out) {
     size_t count = n->count, keyword_count = n->other_count;
     value *items = render_array(r, count, sizeof *items);
@@ -92,6 +108,7 @@ bool node_call_filter(render *r, scope *s, const node *n, const value *input, va
     arguments a;
     if (!filter_input(r, s, n, input, &self) || !node_arguments(r, s, n, NULL, &a))
         return false;
+    /* Arguments may stand on later lines than the filter that is to blame. */
     r->line = n->line;
     return filter_call(r, n->name, &self, &a, out);
 }
@@ -125,6 +142,8 @@ static bool function_run(render *r, const function *f, const arguments *a, value
     return f->call(r, &f->self, a, out) && (!markup || value_marked(r, true, out));
 }
 
+/* A class of jinja2's own (a namespace, say) is a function here, so these are all that can be
+ * called. */
 bool value_call(render *r, const value *callee, const arguments *a, value *out) {
     if (callee->type == VALUE_FUNCTION)
         return function_run(r, callee->function, a, out);
@@ -149,6 +168,8 @@ static bool eval_list(render *r, scope *s, const node *n, value *out) {
     return value_list(r, n->kind == NODE_LIST ? VALUE_LIST : VALUE_TUPLE, items, n->count, out);
 }
 
+/* Of equal keys the last one counts but keeps the place of the first, as in Python: dict_set
+ * sees to that. */
 static bool eval_dict(render *r, scope *s, const node *n, value *out) {
     dict *d = dict_new(r, n->count / 2);
     for (size_t i = 0; d && i < n->count; i += 2) {
@@ -181,6 +202,7 @@ static bool eval_concat(render *r, scope *s, const node *n, value *out) {
 /* ---- Operators ---------------------------------------------------------------------------- */
 
 static bool compare(render *r, const char *sign, const value *a, const value *b, bool *result) {
+    /* The signs are ==, !=, in, not in, <, <=, >, >=: the first letter tells a negated one. */
     bool negated = sign[0] == 'n' || sign[0] == '!';
     if (strcmp(sign, "==") == 0 || strcmp(sign, "!=") == 0) {
         if (!value_equal(r, a, b, result))
@@ -197,6 +219,7 @@ static bool compare(render *r, const char *sign, const value *a, const value *b,
     int order;
     if (!value_order(r, a, b, sign, &order))
         return false;
+    /* 2: NaN is involved, and every comparison with it is false. */
     *result = order != 2 && ((sign[1] == '=' && order == 0) || (sign[0] == '<' && order < 0) ||
                              (sign[0] == '>' && order > 0));
     return true;
@@ -228,7 +251,7 @@ static bool eval_binary(render *r, scope *s, const node *n, value *out) {
     return value_binary(r, n->name, &a, &b, out);
 }
 
-/* `and` and `or` give one of their operands. */
+/* `and` and `or` give one of their operands, not true or false: {{ name or "nobody" }}. */
 static bool eval_logic(render *r, scope *s, const node *n, value *out) {
     if (!node_eval(r, s, n->first, out))
         return false;
@@ -245,6 +268,8 @@ static bool eval_condition(render *r, scope *s, const node *n, value *out) {
         return node_eval(r, s, n->second, out);
     if (n->third)
         return node_eval(r, s, n->third, out);
+    /* Undefined and not an error: it prints as nothing, and only who uses it in earnest fails,
+     * with this reason. */
     return value_undefined(r, out,
                            "the inline if-expression on line %d evaluated to false and no else "
                            "section was defined.",
@@ -255,6 +280,7 @@ static bool eval_item(render *r, scope *s, const node *n, value *out) {
     value object, key;
     if (!node_eval(r, s, n->first, &object))
         return false;
+    /* Slices have their own path in jinja2, too: they never fall back to attributes. */
     if (n->second->kind == NODE_SLICE) {
         const node *parts[] = {n->second->first, n->second->second, n->second->third};
         value bounds[3];
@@ -272,6 +298,8 @@ static bool eval_item(render *r, scope *s, const node *n, value *out) {
     return value_item(r, &object, &key, out);
 }
 
+/* A filter without an input of its own stands in filter and set blocks, which do not come
+ * here. */
 static bool eval(render *r, scope *s, const node *n, value *out) {
     switch (n->kind) {
     case NODE_CONSTANT: *out = n->constant; return true;
@@ -291,6 +319,7 @@ static bool eval(render *r, scope *s, const node *n, value *out) {
     case NODE_FILTER: return node_call_filter(r, s, n, &(value){0}, out);
     default: break;
     }
+    /* What is left has one operand. */
     if (!node_eval(r, s, n->first, out))
         return false;
     r->line = n->line;

@@ -1,6 +1,16 @@
-/* template_exec.c - statement trees to output: variables and their blocks, loops, macros. */
+/* template_exec.c - statement trees to output: variables and their blocks, loops, macros.
+ *
+ * Scopes are jinja2's, which are not Python's: a for loop, a macro, a with block and a captured
+ * block have variables of their own, and what is set in them is gone at their end; only a branch
+ * of an `if` shares those around it. That is why templates carry state in namespaces. A block
+ * also hides outer names that it assigns anywhere inside, even before the assignment runs;
+ * template_names.c computes which, and scope_new makes them undefined.
+ *
+ * break and continue travel upwards as the result of bodies (flow). None leaves a macro: the parser
+ * counts its loops anew. One in a set block leaves that block, whose text is then lost. */
 #include "tokenizer/template.h"
 
+/* How a body ended. FLOW_FAILED: render.status and the error say why. */
 typedef enum flow { FLOW_ON, FLOW_BREAK, FLOW_CONTINUE, FLOW_FAILED } flow;
 
 static flow exec_body(render *r, scope *s, node *const *body, size_t count);
@@ -24,6 +34,8 @@ static bool unpack(render *r, scope *s, const node *target, const value *v) {
     return true;
 }
 
+/* A namespace is the one thing that can be changed after it was made; the target is looked up
+ * from here outwards, so that a loop can write into one that stands before it. */
 bool node_assign(render *r, scope *s, const node *target, const value *v) {
     if (target->kind == NODE_TUPLE)
         return unpack(r, s, target, v);
@@ -39,6 +51,8 @@ bool node_assign(render *r, scope *s, const node *target, const value *v) {
 
 /* Runs a body and gives what it printed; what a break or continue in it leaves is dropped. */
 static flow capture(render *r, scope *s, const node *n, value *out) {
+    /* Statements print where r->out points; it is put back whatever the body did, since
+     * `captured` ends with this function. */
     text_builder captured = {.render = r}, *outer = r->out;
     r->out = &captured;
     flow f = exec_body(r, s, n->items, n->count);
@@ -63,6 +77,8 @@ static flow exec_captured(render *r, scope *s, const node *n) {
     return good ? FLOW_ON : FLOW_FAILED;
 }
 
+/* A value may name the targets before it: in {% with a=1, b=a %} the outer a is meant, which is
+ * what `s` knows; the new ones go into `inner`. */
 static flow exec_with(render *r, scope *s, const node *n) {
     scope *inner = scope_new(r, s, n);
     for (size_t i = 0; i < n->other_count; i += 2) {
@@ -118,6 +134,8 @@ static flow exec_for(render *r, scope *s, const node *n) {
     loop *l = render_alloc(r, sizeof *l);
     if (!l || !node_eval(r, s, n->second, &over))
         return FLOW_FAILED;
+    /* What `loop.changed()` compares with is absent, not none: the first call is a change
+     * whatever it gets. */
     *l = (loop){.node = n, .outer = s, .changed = {.type = VALUE_ABSENT}};
     r->line = n->line;
     if (!value_items(r, &over, &l->items, &l->count))
@@ -126,6 +144,7 @@ static flow exec_for(render *r, scope *s, const node *n) {
     for (size_t i = 0;; i++) {
         if (!render_spend(r, 1) || !loop_fetch(r, l, i + 1))
             return FLOW_FAILED;
+        /* Fetching stops at the end, so an index without an item is the end. */
         if (i >= l->ready_count)
             break;
         l->index = (int64_t)i;
@@ -139,11 +158,14 @@ static flow exec_for(render *r, scope *s, const node *n) {
         if (f == FLOW_BREAK)
             return FLOW_ON;
     }
+    /* The else of a loop is for no rounds at all; after a break it does not run. */
     return l->ready_count ? FLOW_ON : exec_body(r, s, n->others, n->other_count);
 }
 
 /* ---- Macros ------------------------------------------------------------------------------- */
 
+/* A macro keeps the scope where it was defined: its body sees later assignments there, as in
+ * jinja2. */
 static bool define_macro(render *r, scope *s, const node *n, const char *name, value *out) {
     macro *m = render_alloc(r, sizeof *m);
     if (!m)
@@ -169,6 +191,8 @@ static bool bind_parameters(render *r, const macro *m, const arguments *a, scope
     for (size_t i = 0; i < n->other_count; i++) {
         const char *name = n->others[i]->name;
         value v;
+        /* A parameter given both ways is no error in jinja2: the positional one wins, and the
+         * name is left over for bind_rest to refuse. */
         const value *given = i < a->count ? &a->items[i] : keyword_take(a, taken, name);
         if (given)
             v = *given;
@@ -223,6 +247,7 @@ static bool bind_rest(render *r, const macro *m, const arguments *a, scope *s, c
            scope_set(r, s, "varargs", &v);
 }
 
+/* Recursion is bounded by depth: a macro that calls itself forever meets render_enter. */
 bool macro_call(render *r, const macro *m, const arguments *a, value *out) {
     scope *s = scope_new(r, m->scope, m->node);
     bool *taken = render_alloc(r, a->keyword_count);
@@ -291,6 +316,8 @@ static flow exec(render *r, scope *s, const node *n) {
     return good ? FLOW_ON : FLOW_FAILED;
 }
 
+/* One step for each statement, one level for each body: together with node_eval's these bound
+ * time and stack. */
 static flow exec_body(render *r, scope *s, node *const *body, size_t count) {
     flow f = render_enter(r) ? FLOW_ON : FLOW_FAILED;
     for (size_t i = 0; i < count && f == FLOW_ON; i++)

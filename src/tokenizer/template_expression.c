@@ -1,5 +1,14 @@
 /* template_expression.c - lexemes to expression trees: Jinja's grammar of operators, calls,
- * subscripts, filters and tests, with its precedences. Statements are template_parser.c's. */
+ * subscripts, filters and tests, with its precedences. Statements are template_parser.c's.
+ *
+ * One function for each level of precedence, from parse_expression (loosest) to parse_primary.
+ * Jinja's differ from Python's in places that templates rely on: filters and tests bind tighter
+ * than any binary operator (`a + b|trim` trims b), `~` binds tighter than `+`, `**` goes from
+ * left to right, and a minus is applied before a filter (`-1|abs` is 1).
+ *
+ * All functions return NULL after an error that they have reported; the first report counts.
+ * Depth is bounded by parser_enter wherever the grammar can nest without end: primaries, unary
+ * signs, `not`, conditions. */
 #include "tokenizer/template.h"
 
 static node *parse_unary(parser *p, bool with_filters);
@@ -41,6 +50,7 @@ static node *parse_display(parser *p, bool is_dict) {
     while (n && !parser_is(p, LEXEME_OPERATOR, close)) {
         if (items.count && !parser_expect(p, LEXEME_OPERATOR, ","))
             return NULL;
+        /* A comma may stand behind the last item. */
         if (parser_is(p, LEXEME_OPERATOR, close))
             break;
         if (!node_list_add(p, &items, parse_expression(p)))
@@ -65,6 +75,8 @@ static node *parse_name(parser *p, bool with_fields) {
         return constant(p, l->line, value_bool(false));
     if (strcmp(l->text, "none") == 0 || strcmp(l->text, "None") == 0)
         return constant(p, l->line, value_none());
+    /* Whether a macro takes a caller, varargs or kwargs is decided by its body reading these
+     * names: jinja2 looks for them when it compiles. */
     p->uses |= strcmp(l->text, "caller") == 0    ? MACRO_USES_CALLER
                : strcmp(l->text, "varargs") == 0 ? MACRO_USES_VARARGS
                : strcmp(l->text, "kwargs") == 0  ? MACRO_USES_KWARGS
@@ -74,6 +86,7 @@ static node *parse_name(parser *p, bool with_fields) {
     if (!n)
         return NULL;
     n->name = l->text;
+    /* Names that are only written to are reported as assigned, by the statement. */
     if (!p->targets)
         names_read(p, l->text);
     if (is_field) {
@@ -84,6 +97,7 @@ static node *parse_name(parser *p, bool with_fields) {
     return n;
 }
 
+/* () is the empty tuple, (a) is a, (a,) and (a, b) are tuples. */
 static node *parse_parenthesis(parser *p) {
     int line = p->at++->line;
     if (parser_skip(p, LEXEME_OPERATOR, ")"))
@@ -124,6 +138,7 @@ static node *parse_primary(parser *p, bool with_fields) {
 
 /* ---- Behind a value: subscripts, calls, filters, tests ------------------------------------ */
 
+/* A part of a slice that is left out is none. */
 static bool slice_ends(const parser *p) {
     return parser_is(p, LEXEME_OPERATOR, "]") || parser_is(p, LEXEME_OPERATOR, ",");
 }
@@ -180,6 +195,7 @@ static node *parse_brackets(parser *p, node *object) {
 }
 
 /* object.name, and object.0 as Jinja allows. */
+/* A number behind a dot reads as a float to most lexers; this one gives the dot and the number. */
 static node *parse_dot(parser *p, node *object) {
     int line = p->at++->line;
     const lexeme *l = p->at++;
@@ -219,6 +235,7 @@ static bool parse_arguments(parser *p, node *n) {
             good = in_order && (n->second = parse_expression(p));
         } else if (parser_skip(p, LEXEME_OPERATOR, "**")) {
             good = !n->third && (n->third = parse_expression(p));
+            /* The list of lexemes ends with LEXEME_EOF, so one may look at the next. */
         } else if (p->at->type == LEXEME_NAME && p->at[1].type == LEXEME_OPERATOR &&
                    strcmp(p->at[1].text, "=") == 0) {
             node *k = parser_node(p, NODE_KEYWORD, p->at->line);
@@ -241,6 +258,7 @@ static bool parse_arguments(parser *p, node *n) {
     return parser_expect(p, LEXEME_OPERATOR, ")");
 }
 
+/* Each call gets a node of its own with the callee inside: a()(b) nests to the left. */
 static node *parse_call(parser *p, node *callee) {
     node *n = parser_node(p, NODE_CALL, p->at->line);
     if (!n)
@@ -269,6 +287,8 @@ node *parse_filters(parser *p, node *input, bool first_without_pipe) {
     while (first_without_pipe || parser_skip(p, LEXEME_OPERATOR, "|")) {
         first_without_pipe = false;
         node *filter = parser_node(p, NODE_FILTER, p->at->line);
+        /* Whether there is a filter of this name is asked when it is used: in a branch that never
+         * runs it may be missing, as in jinja2. */
         const char *name = p->at->text;
         if (!filter || !parser_expect(p, LEXEME_NAME, NULL))
             return NULL;
@@ -288,6 +308,8 @@ static bool test_argument_follows(const parser *p) {
     if (p->at->type == LEXEME_NAME)
         return strcmp(p->at->text, "else") != 0 && strcmp(p->at->text, "or") != 0 &&
                strcmp(p->at->text, "and") != 0;
+    /* A parenthesis was looked for before; a minus does not start an argument, so {{ x is odd -
+     * 1 }} subtracts. */
     return p->at->type == LEXEME_STRING || p->at->type == LEXEME_INTEGER ||
            p->at->type == LEXEME_REAL || parser_is(p, LEXEME_OPERATOR, "[") ||
            parser_is(p, LEXEME_OPERATOR, "{");
@@ -347,6 +369,7 @@ static node *parse_unary(parser *p, bool with_filters) {
         n = parser_node(p, NODE_NEGATE, p->at->line);
         if (n) {
             n->name = p->at++->text;
+            /* Filters behind the operand are for the whole: -x|abs is (-x)|abs. */
             n->first = parse_unary(p, false);
             n = n->first ? n : NULL;
         }
@@ -364,6 +387,7 @@ static node *parse_unary(parser *p, bool with_filters) {
 static node *parse_chain(parser *p, const char *const *signs, node *(*operand)(parser *p)) {
     node *left = operand(p);
     while (left) {
+        /* The longest sign is one lexeme already: "//" is not two of "/". */
         const char *sign = NULL;
         for (int i = 0; signs[i]; i++)
             if (parser_is(p, LEXEME_OPERATOR, signs[i]))
@@ -434,6 +458,7 @@ static const char *comparison(const parser *p, int *lexemes) {
     return NULL;
 }
 
+/* a < b < c is one comparison with two operands, not two comparisons. */
 static node *parse_compare(parser *p) {
     int line = p->at->line, lexemes;
     node *first = parse_sum(p);
@@ -471,6 +496,8 @@ static node *parse_not(parser *p) {
     return n->first ? n : NULL;
 }
 
+/* Loops instead of recursion for what is left-associative: a chain of a thousand `and` is not
+ * deep to parse. It is to run, where every level is counted. */
 static node *parse_and(parser *p) {
     node *left = parse_not(p);
     while (left && parser_is(p, LEXEME_NAME, "and")) {
@@ -506,6 +533,7 @@ node *parse_expression(parser *p) {
     if (!parser_enter(p))
         return NULL;
     node *n = parse_or(p);
+    /* `a if b if c` is allowed and nests to the left. */
     while (n && parser_is(p, LEXEME_NAME, "if")) {
         node *condition = parser_node(p, NODE_CONDITION, p->at++->line);
         if (!condition || !(condition->first = parse_or(p)))
@@ -521,11 +549,13 @@ node *parse_expression(parser *p) {
 
 /* ---- Tuples and targets ------------------------------------------------------------------- */
 
+/* A comma may stand behind the last part, so each of these may end a tuple. */
 static bool tuple_ends(const parser *p, const char *stop) {
     return p->at->type == LEXEME_VARIABLE_END || p->at->type == LEXEME_BLOCK_END ||
            parser_is(p, LEXEME_OPERATOR, ")") || (stop && parser_is(p, LEXEME_NAME, stop));
 }
 
+/* Tuples of expressions and tuples of targets differ in their parts only. */
 typedef node *(*parse_part)(parser *p);
 
 static node *parse_parts(parser *p, parse_part part, const char *stop) {

@@ -1,6 +1,11 @@
 /* template_filters.c - filters on texts, and where all filters are looked up. Those on lists are
- * template_lists.c's and template_order.c's, those on numbers template_numbers.c's. A filter gets
- * the piped value as its self. */
+ * template_lists.c's and template_order.c's, those on numbers template_numbers.c's. A filter
+ * gets the piped value as its self.
+ *
+ * Most of jinja2's text filters take str() of whatever is piped into them, so {{ 5|center(9) }}
+ * works while {{ (5).center(9) }} does not; the few that want a text say so. Names that jinja2
+ * knows and nobody uses in a chat are refused as not supported, others are an error of the
+ * template: only the first is this interpreter's fault. */
 #include "tokenizer/template.h"
 
 #define FILTER(name)                                                                               \
@@ -39,6 +44,7 @@ FILTER(capitalize) {
     return as_method(r, self, a, "capitalize", out);
 }
 
+/* str.strip, with an argument for the characters that are taken away. */
 FILTER(trim) {
     return as_method(r, self, a, "strip", out);
 }
@@ -58,6 +64,8 @@ FILTER(title) {
         uint32_t c;
         end = at + utf8_decode(t->bytes + at, t->length - at, &c);
         bool between = begins_words(c);
+        /* A stretch is white space and brackets, or what lies between: the first character of
+         * each goes up, the rest down; what has no case stays. */
         size_t rest = end;
         while (end < t->length) {
             size_t size = utf8_decode(t->bytes + end, t->length - end, &c);
@@ -74,11 +82,14 @@ FILTER(title) {
     return give_text(builder_finish(&b), out);
 }
 
+/* Already a text, it stays the same one, its mark and its runs with it. */
 FILTER(string) {
     const text *t;
     return no_arguments(r, "string", a) && value_to_text(r, self, &t) && give_text(t, out);
 }
 
+/* Chats are rendered without automatic escaping, so being marked shows only where texts are
+ * joined or escaped. */
 FILTER(safe) {
     const text *t;
     return no_arguments(r, "safe", a) && value_to_text(r, self, &t) &&
@@ -91,6 +102,7 @@ FILTER(escape) {
            give_text(text_escaped(r, t), out);
 }
 
+/* Escapes what was escaped once more. */
 FILTER(forceescape) {
     const text *t;
     if (!no_arguments(r, "forceescape", a) || !value_to_text(r, self, &t))
@@ -136,6 +148,7 @@ FILTER(format) {
 }
 
 FILTER(center) {
+    /* jinja2's width; the method has none. */
     value width = value_from_integer(80), v;
     if (!arguments_bind(r, "center", a, "width", 0, &v))
         return false;
@@ -214,6 +227,7 @@ FILTER(truncate) {
     size_t cut = text_offset(t, (size_t)length - end->characters);
     text space;
     text_init(&space, " ", 1);
+    /* Back to the last space, so that no word is cut; a text without a space is cut anyway. */
     if (!value_truth(&v[1])) {
         size_t word = text_find(t, &space, 0, cut, true);
         cut = word == SIZE_MAX ? cut : word;
@@ -247,6 +261,7 @@ FILTER(tojson) {
     text_builder b = {.render = r};
     if (!arguments_bind(r, "tojson", a, "ensure_ascii indent separators sort_keys", 0, v))
         return false;
+    /* Undefined and none count as false, as Python's json.dumps takes them. */
     style.ascii = value_truth(&v[0]);
     style.sort_keys = value_truth(&v[3]);
     int64_t width;
@@ -261,6 +276,7 @@ FILTER(tojson) {
             return false;
     }
     if (v[2].type == VALUE_ABSENT || v[2].type == VALUE_NONE) {
+        /* json.dumps leaves out the space behind a comma where a line end follows. */
         style.item_separator = text_copy(r, ", ", style.indent ? 1 : 2);
         style.key_separator = text_copy(r, ": ", 2);
     } else {
@@ -293,6 +309,7 @@ FILTER(default) {
     return true;
 }
 
+/* Undefined has length 0; a generator has none and fails. */
 FILTER(length) {
     size_t length;
     if (!no_arguments(r, "length", a) || !value_length(r, self, &length))
@@ -345,6 +362,8 @@ static const builtin filters[] = {
     {"attr", filter_attr},
 };
 
+/* Four short tables: a template names a filter once for each time it is used, and strings of a
+ * few letters compare fast. */
 static const builtin *find(const char *name) {
     const builtin *b = builtin_find(filters, sizeof filters / sizeof *filters, name);
     b = b ? b : list_filter_find(name);

@@ -1,6 +1,12 @@
 /* template_format.c - texts with places for values: "%s of %d" % (a, b) and "{} of
  * {n:>4}".format(). What is built: % with s r d i x f g e and %, {} with fields, attributes and
- * keys, and format specifications of texts and numbers. */
+ * keys, and format specifications of texts and numbers.
+ *
+ * Numbers go through snprintf, whose conversions are exact as Python's are; where the two differ
+ * (no code, '%', commas, "inf" in capitals) the difference is made here. Widths and precisions
+ * come from the template: a width is bounded when it is read and paid for when it is written, a
+ * precision is bounded by a buffer of fixed size. Characters that come from a message keep its
+ * run, also when they are padded or cut. */
 #include "tokenizer/template.h"
 
 #include <math.h>
@@ -25,6 +31,7 @@ static bool write_padded(text_builder *out, const format_spec *spec, const char 
     int64_t gap = spec->width - (int64_t)body->characters - (int64_t)strlen(sign);
     if (gap < 0)
         gap = 0;
+    /* Of an odd gap around a centred text the larger half is behind it. */
     int64_t left = align == '<' || align == '=' ? 0 : align == '^' ? gap / 2 : gap;
     int64_t inner = align == '=' ? gap : 0;
     return builder_repeat(out, &spec->fill, left) && builder_literal(out, sign) &&
@@ -32,6 +39,7 @@ static bool write_padded(text_builder *out, const format_spec *spec, const char 
            builder_repeat(out, &spec->fill, gap - left - inner);
 }
 
+/* A precision cuts a text to that many characters. */
 static bool format_text(text_builder *out, const format_spec *spec, const text *t) {
     if (spec->precision >= 0 && (int64_t)t->characters > spec->precision)
         t = text_slice(out->render, t, 0, text_offset(t, (size_t)spec->precision));
@@ -70,6 +78,7 @@ static bool format_digits(text_builder *out, const format_spec *spec, bool negat
 /* A precision without a code: that many digits, but always one behind the point, so an exponent
  * comes one digit sooner than with 'g'. */
 static void short_digits(double size, int precision, char *digits) {
+    /* At most 60 digits, a point, an exponent: format_real has checked the precision. */
     char scientific[96];
     precision = precision ? precision : 1;
     snprintf(scientific, sizeof scientific, "%.*e", precision - 1, size);
@@ -92,6 +101,7 @@ static void short_digits(double size, int precision, char *digits) {
 static bool format_real(text_builder *out, const format_spec *spec, double d, char kind) {
     char digits[DIGITS_MAX], conversion[] = "%#.*f";
     int precision = spec->precision < 0 ? 6 : (int)min_i64(spec->precision, 61);
+    /* The sign is written by format_digits, before zeros that pad; -0.0 has one, NaN has none. */
     double size = fabs(d);
     if (precision > 60)
         return render_refuse(out->render, "a precision of more than 60 digits");
@@ -105,6 +115,7 @@ static bool format_real(text_builder *out, const format_spec *spec, double d, ch
     } else if (!kind) {
         real_format(size, digits);
     } else {
+        /* "%#.*f", or "%.*f" without the flag. */
         char *letter = conversion + 4;
         if (!spec->alternate) {
             memmove(conversion + 1, conversion + 2, 4);
@@ -121,6 +132,7 @@ static bool format_real(text_builder *out, const format_spec *spec, double d, ch
 /* A precision (of % only) is the least number of digits. */
 static bool format_integer(text_builder *out, const format_spec *spec, int64_t i, char kind) {
     char digits[DIGITS_MAX];
+    /* INT64_MIN has no positive twin among signed numbers. */
     unsigned long long size = i < 0 ? 0ull - (unsigned long long)i : (unsigned long long)i;
     const char *prefix = !spec->alternate ? ""
                          : kind == 'x'    ? "0x"
@@ -175,6 +187,8 @@ static bool format_value(text_builder *out, const format_spec *spec, const value
         return render_refuse(r, "the format code '%c'", spec->kind);
     if (v->type == VALUE_TEXT)
         return format_text(out, spec, v->text);
+    /* Anything can be written without a specification, as str() of it; with one, only texts and
+     * numbers. */
     bool has_spec = spec->kind || spec->width || spec->precision >= 0 || spec->align ||
                     spec->sign || spec->alternate || spec->comma;
     if (!has_spec)
@@ -211,6 +225,7 @@ static bool next_value(percent *p, value *v) {
     return true;
 }
 
+/* The next byte; 0 at the end, which no conversion can be. */
 static char look(const percent *p) {
     return p->at < p->format->length ? p->format->bytes[p->at] : 0;
 }
@@ -227,6 +242,7 @@ static bool named_value(percent *p, value *v) {
         return false;
     value key = value_from_text(name);
     const value *found;
+    /* A dict is used by any of its keys; those that are not named do not matter. */
     p->used = 1;
     if (!dict_find(p->render, p->arguments->dict, &key, &found))
         return false;
@@ -244,6 +260,7 @@ static bool read_size(percent *p, int64_t *size) {
         return next_value(p, &v) && argument_integer(p->render, "* in a format", &v, 0, size);
     }
     for (; look(p) >= '0' && look(p) <= '9'; p->at++)
+        /* Checked digit by digit: it cannot grow until it wraps. */
         if ((*size = *size * 10 + (look(p) - '0')) > TEMPLATE_MAX_WIDTH)
             return render_fail(p->render, "width or precision too large");
     return true;
@@ -268,6 +285,7 @@ static bool percent_conversion(percent *p, const format_spec *spec, const value 
                            value_type_name(v));
     if (strchr("eEfFgG", spec->kind))
         return format_real(&p->out, spec, value_real(v), spec->kind);
+    /* %d of a float cuts it off towards zero; %x and %o want an integer. */
     if (!value_integer(v, &i)) {
         if (strchr("xXo", spec->kind) || !isfinite(v->real))
             return render_fail(p->render, "%%%c format: an integer is required, not float",
@@ -318,6 +336,7 @@ static bool percent_place(percent *p) {
             return false;
         spec.precision = max_i64(spec.precision, 0);
     }
+    /* At the end this is 0, and p->at one behind it: the loop that called ends then, too. */
     spec.kind = look(p);
     p->at++;
     if (spec.kind == '%')
@@ -331,6 +350,8 @@ static bool percent_place(percent *p) {
     return percent_conversion(p, &spec, &v);
 }
 
+/* The text between places is sliced from the format, with its runs. One value that is no tuple is a
+ * tuple of itself, which is why "%s" % [1, 2] prints the list. */
 bool text_percent(render *r, const text *format, const value *arguments, value *out) {
     percent p = {.render = r, .out = {.render = r}, .format = format, .arguments = arguments};
     while (p.at < format->length) {
@@ -389,6 +410,7 @@ static bool field_root(braces *b, const char *name, size_t length, value *v) {
             }
         return render_fail(b->render, "KeyError: '%.*s'", (int)min_i64((int64_t)length, 100), name);
     }
+    /* {} and {0} may not be mixed; which came first does not matter. */
     if ((length && b->automatic) || (!length && b->numbered))
         return render_fail(b->render, "cannot switch between manual and automatic field numbering");
     b->numbered |= length > 0;
@@ -412,6 +434,7 @@ static bool field_value(braces *b, const char *s, size_t length, value *v) {
     while (at < length) {
         char open = s[at++];
         size_t start = at;
+        /* A key ends at its bracket and may hold dots; an attribute ends at the next of both. */
         while (at < length && (open == '[' ? s[at] != ']' : s[at] != '.' && s[at] != '['))
             at++;
         const text *name = text_copy(b->render, s + start, at - start);
@@ -443,6 +466,7 @@ static bool read_spec(braces *b, const char *s, size_t length, bool is_text, for
         spec->align = s[0];
         at = 1;
     }
+    /* A fill that was given stays, where a 0 before the width would be another one. */
     bool filled = at > 1;
     if (at < length && s[at] && strchr("+- ", s[at]))
         spec->sign = s[at++];
@@ -475,6 +499,7 @@ static bool write_field(braces *b, text_builder *out, const char *s, size_t leng
     size_t name = 0;
     value v;
     while (name < length && s[name] != '!' && s[name] != ':')
+        /* ':' and '!' inside of brackets belong to a key. */
         name += s[name] == '[' ? strcspn(s + name, "]") : 1;
     name = name > length ? length : name;
     if (!field_value(b, s, name, &v))
@@ -513,6 +538,7 @@ bool text_method_format(render *r, const value *self, const arguments *a, value 
             return false;
         if (stop >= t->length)
             break;
+        /* A NUL ends strcspn's search but not the text; {{ and }} stand for one brace. */
         if (!t->bytes[stop] || t->bytes[stop + 1] == t->bytes[stop]) {
             if (!builder_slice(&written, self->text, stop, stop + 1))
                 return false;

@@ -1,5 +1,7 @@
-/* template_json.c - the tojson filter as Hugging Face defines it: Python's json.dumps, not escaped
- * for HTML. */
+/* template_json.c - the tojson filter as Hugging Face defines it: Python's json.dumps with
+ * ensure_ascii off, and not escaped for HTML as jinja2's own filter is. Tools and their
+ * arguments get into prompts this way, so every space and digit counts: separators have a space,
+ * numbers are Python's repr, NaN and Infinity are written as json.dumps writes them. */
 #include "tokenizer/template.h"
 
 #include <math.h>
@@ -7,6 +9,7 @@
 static bool write_character(text_builder *out, const text *t, size_t at, size_t size, uint32_t c,
                             bool ascii) {
     static const char shorts[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+    /* strchr would find the NUL at the end of the list. */
     const char *hit = c && c < 128 ? strchr(shorts, (int)c) : NULL;
     if (hit)
         return builder_printf(out, "\\%c", letters[hit - shorts]);
@@ -25,6 +28,7 @@ static bool write_text(text_builder *out, const text *t, bool ascii) {
     for (size_t at = 0; at < t->length;) {
         uint32_t c;
         size_t size = utf8_decode(t->bytes + at, t->length - at, &c);
+        /* 0x7f is plain to json.dumps unless all of it shall be ASCII. */
         bool plain = c >= 0x20 && c != '"' && c != '\\' && (c < 0x7f || !ascii);
         /* Plain stretches go as they are, in one piece. */
         if (!plain) {
@@ -106,6 +110,8 @@ static bool write_dict(text_builder *out, const dict *d, const json_style *style
     return write_break(out, style, level) && builder_literal(out, "}");
 }
 
+/* A namespace that holds itself would never end; depth and work are bounded for all values
+ * alike. */
 bool value_json(text_builder *out, const value *v, const json_style *style, size_t level) {
     if (!render_spend(out->render, 1) || !render_enter(out->render))
         return false;

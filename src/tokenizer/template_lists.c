@@ -1,5 +1,10 @@
-/* template_lists.c - filters on lists, dicts and whatever else can be walked; template_order.c has
- * those that compare items with each other. */
+/* template_lists.c - filters on lists, dicts and whatever else can be walked; template_order.c
+ * has those that compare items with each other.
+ *
+ * What jinja2 makes lazily (map, select, batch, reverse, ...) is a generator here too, since
+ * templates can tell: it can be walked once, has no length and prints as no list. But its items
+ * are computed at once, which only an item that fails could show: jinja2 would fail when that
+ * item is reached. */
 #include "tokenizer/template.h"
 
 #define FILTER(name)                                                                               \
@@ -7,6 +12,8 @@
 
 /* ---- Attributes of items ------------------------------------------------------------------ */
 
+/* One step of "a.b.0": digits are an index, all else a name; value_item falls back to attributes.
+ */
 static bool get_part(render *r, const char *part, size_t length, value *v) {
     int64_t number = 0;
     size_t i = 0;
@@ -34,11 +41,14 @@ bool getter_get(render *r, const getter *g, const value *item, value *out) {
             size_t end = dot ? (size_t)(dot - path->bytes) : path->length;
             if (!get_part(r, path->bytes + at, end - at, &v))
                 return false;
+            /* As in jinja2 the default takes the place of every part that is missing, and the
+             * path goes on from it. */
             if (v.type == VALUE_UNDEFINED && g->fallback)
                 v = *g->fallback;
             at = end + 1;
         }
     }
+    /* jinja2 compares texts without case unless asked not to; other values as they are. */
     if (g->ignore_case && v.type == VALUE_TEXT) {
         const text *lower = text_cased(r, v.text, CASE_LOWER);
         if (!lower)
@@ -89,6 +99,7 @@ FILTER(first) {
     return true;
 }
 
+/* reversed() is asked for, which a generator does not have. */
 FILTER(last) {
     const value *items;
     size_t count;
@@ -104,6 +115,7 @@ FILTER(last) {
     return true;
 }
 
+/* A text gives a text, all else a generator. */
 FILTER(reverse) {
     const value *items;
     size_t count;
@@ -121,6 +133,8 @@ FILTER(reverse) {
     return reversed && value_list(r, VALUE_GENERATOR, reversed, count, out);
 }
 
+/* Every item prints as str() of it, unlike the method, which wants texts. Markup is not
+ * propagated: chats are not HTML. */
 FILTER(join) {
     value v[2];
     const value *items;
@@ -146,6 +160,7 @@ FILTER(join) {
     return t != NULL;
 }
 
+/* For templates that may meet an undefined mapping: that one has no items. */
 FILTER(items) {
     if (self->type == VALUE_UNDEFINED)
         return value_list(r, VALUE_GENERATOR, NULL, 0, out);
@@ -168,6 +183,7 @@ FILTER(batch) {
         return false;
     if (size < 1)
         return render_fail(r, "batch: the line count must be positive");
+    /* none fills nothing, so no list can be filled with none. */
     bool fill = v[1].type != VALUE_ABSENT && v[1].type != VALUE_NONE;
     size_t rows = count ? (count - 1) / (size_t)size + 1 : 0;
     value *lists = render_array(r, rows, sizeof *lists);
@@ -200,6 +216,7 @@ FILTER(slice) {
     bool fill = v[1].type != VALUE_ABSENT && v[1].type != VALUE_NONE;
     size_t even = count / (size_t)slices, longer = count % (size_t)slices;
     for (size_t i = 0; i < (size_t)slices; i++) {
+        /* Only the shorter lists are filled up. */
         size_t n = even + (i < longer), extra = fill && i >= longer;
         value *row = render_array(r, n + extra, sizeof *row);
         for (size_t j = 0; row && j < n + extra; j++)
@@ -255,6 +272,7 @@ FILTER(map) {
         return false;
     value *mapped = render_array(r, count, sizeof *mapped);
     for (size_t i = 0; mapped && i < count; i++) {
+        /* A filter of map gets what stands behind its name, for each item anew. */
         arguments rest = name ? rest_of(a, 1) : *a;
         if (!(name ? filter_call(r, name, &items[i], &rest, &mapped[i])
                    : getter_get(r, &g, &items[i], &mapped[i])))

@@ -1,6 +1,10 @@
 /* template_methods.c - methods of str that cut, split, join and change; those that search are
- * template_search.c's, those of list and dict template_objects.c's. Results keep the message runs
- * of what they are made of. */
+ * template_search.c's, those of list and dict template_objects.c's. Results keep the message
+ * runs of what they are made of: a template that strips, splits or replaces still shows which
+ * bytes of the prompt are a message's.
+ *
+ * Work is charged for characters that are looked at, not only for what is made: x.split(y) in a
+ * loop over a long text costs time even where it finds nothing. */
 #include "tokenizer/template.h"
 
 static bool give_text(const text *t, value *out) {
@@ -91,6 +95,7 @@ static bool remove_affix(render *r, const value *self, const arguments *a, bool 
         return false;
     if (!affix)
         return render_fail(r, "removeprefix() argument must be str, not NoneType");
+    /* text_stands_at wants room for the affix. */
     if (affix->length > t->length)
         return give_text(t, out);
     size_t start = from_end ? t->length - affix->length : 0;
@@ -131,6 +136,7 @@ static bool add_piece(render *r, pieces *p, const text *t, size_t from, size_t t
     return render_spend(r, 1) && give_text(text_slice(r, t, from, to), &p->items[p->count++]);
 }
 
+/* rsplit finds pieces from the end; Python lists them from the start. */
 static void reverse(pieces *p) {
     for (size_t i = 0, j = p->count; i + 1 < j; i++) {
         value swap = p->items[i];
@@ -139,7 +145,7 @@ static void reverse(pieces *p) {
     }
 }
 
-/* Around runs of white space, with none left at the ends. */
+/* Around runs of white space, with none left at the ends but the end of what the limit leaves. */
 static bool split_space(render *r, const text *t, int64_t limit, pieces *p) {
     size_t at = space_leading(t->bytes, t->length);
     while (at < t->length) {
@@ -150,8 +156,10 @@ static bool split_space(render *r, const text *t, int64_t limit, pieces *p) {
                 break;
             end += size;
         }
+        /* The rest begins with a character that is not white space, and keeps what is at its end.
+         */
         if (limit >= 0 && (int64_t)p->count == limit)
-            return add_piece(r, p, t, at, space_trimmed_end(t->bytes, t->length));
+            return add_piece(r, p, t, at, t->length);
         if (!add_piece(r, p, t, at, end))
             return false;
         at = end + space_leading(t->bytes + end, t->length - end);
@@ -209,8 +217,11 @@ static bool split_method(render *r, const value *self, const arguments *a, bool 
         !argument_integer(r, "split()", &v[1], -1, &limit) ||
         !render_spend_walk(r, self->text->length))
         return false;
+    /* Every place would match an empty one, and Python has no answer either. */
     if (separator && !separator->length)
         return render_fail(r, "empty separator");
+    /* Without a separator (none counts as without) runs of white space separate, and empty
+     * pieces do not exist. */
     bool good = separator  ? split_at(r, self->text, separator, limit, from_end, &p)
                 : from_end ? rsplit_space(r, self->text, limit, &p)
                            : split_space(r, self->text, limit, &p);
@@ -247,11 +258,13 @@ static bool method_splitlines(render *r, const value *self, const arguments *a, 
         at += utf8_decode(t->bytes + at, t->length - at, &c);
         if (!ends_line(c))
             continue;
+        /* \r\n is one line end. */
         at += c == '\r' && at < t->length && t->bytes[at] == '\n';
         if (!add_piece(r, &p, t, start, value_truth(&keep) ? at : end))
             return false;
         start = at;
     }
+    /* A line end at the very end does not begin another line. */
     if (start < t->length && !add_piece(r, &p, t, start, t->length))
         return false;
     return value_list(r, VALUE_LIST, p.items, p.count, out);
@@ -313,6 +326,8 @@ bool text_replace(render *r, const text *t, const text *old, const text *with, i
     size_t from = 0;
     if (!render_spend_walk(r, t->length))
         return false;
+    /* Matches do not overlap: the search goes on behind each one. What is put in keeps its own
+     * runs. */
     for (size_t hit; limit && (hit = text_find(t, old, from, t->length, false)) != SIZE_MAX;
          limit--) {
         if (!builder_slice(&b, t, from, hit) || !builder_text(&b, with) || !render_spend(r, 1) ||
@@ -334,6 +349,7 @@ static bool method_replace(render *r, const value *self, const arguments *a, val
         return false;
     if (!old || !with)
         return render_fail(r, "replace(): expected strings, found NoneType");
+    /* Markup would have to be escaped into; templates of chats have none. */
     if (self->text->markup)
         return render_refuse(r, "replace() of markup");
     return text_replace(r, self->text, old, with, limit, out);
@@ -349,6 +365,8 @@ static bool method_join(render *r, const value *self, const arguments *a, value 
     if (self->text->markup)
         return render_refuse(r, "join() of markup");
     for (size_t i = 0; i < count; i++) {
+        /* Python's join does not print numbers: a template that means to has the filter of this
+         * name. */
         if (items[i].type != VALUE_TEXT)
             return render_fail(r, "sequence item %zu: expected str instance, %s found", i,
                                value_type_name(&items[i]));
@@ -369,6 +387,7 @@ static bool pad(render *r, const value *self, const arguments *a, const char *wh
         return false;
     if (!fill && !(fill = text_view(r, " ", 1)))
         return false;
+    /* One character, of any number of bytes. */
     if (fill->characters != 1)
         return render_fail(r, "%s: the fill character must be exactly one character long", who);
     int64_t gap = width - (int64_t)t->characters;
@@ -393,6 +412,7 @@ static bool method_center(render *r, const value *self, const arguments *a, valu
     return pad(r, self, a, "center()", 0, out);
 }
 
+/* Zeros go behind a sign. */
 static bool method_zfill(render *r, const value *self, const arguments *a, value *out) {
     const text *t = self->text;
     value v;
@@ -411,6 +431,7 @@ static bool method_zfill(render *r, const value *self, const arguments *a, value
 
 /* ---- Cases and classes -------------------------------------------------------------------- */
 
+/* Unicode's full mappings: one character may become several, which is why these make new texts. */
 #define CASE_METHOD(name, to)                                                                      \
     static bool method_##name(render *r, const value *self, const arguments *a, value *out) {      \
         return no_arguments(r, #name "()", a) && give_text(text_cased(r, self->text, to), out);    \
@@ -421,6 +442,7 @@ CASE_METHOD(title, CASE_TITLE)
 CASE_METHOD(capitalize, CASE_CAPITAL)
 CASE_METHOD(swapcase, CASE_SWAP)
 
+/* Every character is looked at, so the length is paid for. */
 #define CLASS_METHOD(name, is)                                                                     \
     static bool method_##name(render *r, const value *self, const arguments *a, value *out) {      \
         *out = value_bool(text_has_class(self->text, is));                                         \

@@ -20,6 +20,8 @@ static bool number_text(render *r, const text *t, const char **clean) {
     *clean = copy;
     size_t n = 0;
     for (size_t i = from; copy && i < to; i++) {
+        /* Copied without underscores that stand between digits; others stay and make the number
+         * none. */
         bool between = i > from && i + 1 < to && t->bytes[i - 1] != '_' && t->bytes[i + 1] != '_';
         if (t->bytes[i] != '_' || !between)
             copy[n++] = t->bytes[i] ? t->bytes[i] : '?';
@@ -42,6 +44,7 @@ static bool text_to_integer(const char *s, int base, int64_t *i, bool *too_large
     const char *digits = s + (*s == '-' || *s == '+');
     if (!*digits || *digits == '-' || *digits == '+' || character_is_space((unsigned char)*digits))
         return false;
+    /* Bit 5 makes a letter a small one. */
     char prefix = digits[0] == '0' ? (char)(digits[1] | 32) : 0;
     int prefix_base = prefix == 'x' ? 16 : prefix == 'o' ? 8 : prefix == 'b' ? 2 : 0;
     if (base == 0)
@@ -52,6 +55,7 @@ static bool text_to_integer(const char *s, int base, int64_t *i, bool *too_large
     if (!*digits || strpbrk(digits, "xX+- "))
         return false;
     unsigned long long size = strtoull(digits, &end, base);
+    /* strtoull stops at the largest number it has, which is beyond ours in any base. */
     *too_large = strlen(digits) > 15 && size > INT64_MAX;
     *i = *s == '-' ? -(int64_t)(size & INT64_MAX) : (int64_t)(size & INT64_MAX);
     return *end == 0;
@@ -101,6 +105,8 @@ FILTER(int) {
     return !text_to_real(s, &d) || real_to_integer(r, d, &fallback, out);
 }
 
+/* What is no number gives the default, 0.0 unless given; only undefined is an error, as jinja2's
+ * Undefined refuses float(). */
 FILTER(float) {
     value v;
     double d;
@@ -151,6 +157,7 @@ static double round_real(double d, int64_t digits) {
     }
     if (digits < -308)
         return copysign(0, d);
+    /* Before the point there are no decimals to be exact about. */
     double unit = pow(10, (double)-digits);
     return rint(d / unit) * unit;
 }
@@ -190,6 +197,7 @@ FILTER(round) {
         return render_undefined(r, self);
     if (!value_is_number(self))
         return render_fail(r, "type %s doesn't define __round__ method", value_type_name(self));
+    /* jinja2 computes these in floats, also of integers. */
     if (up || down) {
         double unit = pow(10, (double)digits), scaled = value_real(self) * unit;
         *out = value_from_real((up ? ceil(scaled) : floor(scaled)) / unit);

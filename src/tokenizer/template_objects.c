@@ -1,12 +1,18 @@
-/* template_objects.c - which methods a value has: those of dict and list are here, those of str in
- * template_methods.c. Methods that change their object are refused as in jinja2's immutable
- * sandbox; Python's others that are not built are refused by name. */
+/* template_objects.c - which methods a value has: those of dict and list are here, those of str
+ * in template_methods.c.
+ *
+ * There are three kinds of no. Methods that change their object are undefined with jinja2's own
+ * reason, as in its immutable sandbox. Python's others that are not built are refused by name,
+ * so that nobody takes them for missing. What Python does not have either is not there, and the
+ * item of that name is looked for. */
 #include "tokenizer/template.h"
 
 /* ---- Dicts -------------------------------------------------------------------------------- */
 
 typedef enum dict_part { PART_KEYS, PART_VALUES, PART_ITEMS } dict_part;
 
+/* A view is computed when it is asked for. In Python it would follow changes of the dict; here
+ * none can change. */
 static bool dict_view(render *r, const value *self, const arguments *a, dict_part part,
                       value *out) {
     static const char *const names[] = {"dict_keys", "dict_values", "dict_items"};
@@ -86,6 +92,8 @@ static bool list_index(render *r, const value *self, const arguments *a, value *
         !argument_integer(r, "index()", &v[1], 0, &from) ||
         !argument_integer(r, "index()", &v[2], n, &to))
         return false;
+    /* Bounds move into the list as those of a slice, except that a negative stop is not raised
+     * to 0: nothing is found then. */
     from = from < 0 ? max_i64(from + n, 0) : from;
     to = to < 0 ? to + n : min_i64(to, n);
     for (int64_t i = from; i < to; i++) {

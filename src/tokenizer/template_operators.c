@@ -11,6 +11,8 @@ static bool too_large(render *r) {
     return render_refuse(r, "an integer that does not fit in 64 bits");
 }
 
+/* Squares and products; the last square is not computed when no factor follows, as it may
+ * overflow although the result fits. */
 static bool integer_power(render *r, int64_t base, int64_t exponent, int64_t *out) {
     int64_t result = 1;
     bool fits = true;
@@ -58,6 +60,7 @@ static bool integer_binary(render *r, const char *sign, int64_t a, int64_t b, va
     } else {
         if (!b)
             return render_fail(r, "integer division or modulo by zero");
+        /* The one quotient that does not fit, which the processor traps. */
         overflow = b == -1 && a == INT64_MIN;
         if (!overflow)
             floor_divide(a, b, &result, &rest);
@@ -73,6 +76,7 @@ static bool real_binary(render *r, const char *sign, double a, double b, value *
     if (strcmp(sign, "**") == 0) {
         if (a == 0 && b < 0)
             return render_fail(r, "0.0 cannot be raised to a negative power");
+        /* Python goes on with a complex number; no template means that. */
         if (a < 0 && isfinite(a) && isfinite(b) && b != floor(b))
             return render_refuse(r, "complex numbers");
         result = pow(a, b);
@@ -87,6 +91,8 @@ static bool real_binary(render *r, const char *sign, double a, double b, value *
     } else {
         if (b == 0)
             return render_fail(r, "float division by zero");
+        /* As CPython's float_divmod: fmod is exact, so the quotient is nearly whole and is
+         * rounded to what it must be. */
         double rest = fmod(a, b);
         double quotient = (a - rest) / b;
         if (rest != 0 && (rest < 0) != (b < 0)) {
@@ -121,6 +127,8 @@ bool value_negate(render *r, const value *v, bool minus, value *out) {
 
 /* ---- Texts and lists ---------------------------------------------------------------------- */
 
+/* Markup and plain text join to markup, the plain one escaped first: jinja2's rule, by which
+ * "safe" never makes an unsafe neighbour safe. */
 bool text_join(render *r, const text *a, const text *b, value *out) {
     bool markup = a->markup || b->markup;
     if (markup && (!(a = text_escaped(r, a)) || !(b = text_escaped(r, b))))
@@ -158,6 +166,8 @@ static bool repeat(render *r, const value *v, int64_t times, value *out) {
         return t != NULL;
     }
     size_t n = v->sequence->count, total;
+    /* Too many to count are too many to pay for: the work limit refuses them before memory is
+     * asked for. */
     if (!size_mul(n, (size_t)times, &total))
         total = SIZE_MAX;
     if (!render_spend(r, total))
@@ -186,6 +196,8 @@ static bool no_operation(render *r, const char *sign, const value *a, const valu
                        value_type_name(a), value_type_name(b));
 }
 
+/* `%` of a text formats whatever is on its right, a number too, so it comes before the rest; `+`
+ * joins equal types only. */
 bool value_binary(render *r, const char *sign, const value *a, const value *b, value *out) {
     int64_t i, j;
     if (value_is_number(a) && value_is_number(b)) {
@@ -274,6 +286,8 @@ bool value_slice(render *r, const value *v, const value bounds[3], value *out) {
     if (!bound(r, &bounds[0], n, low, high, step < 0 ? n - 1 : 0, &start) ||
         !bound(r, &bounds[1], n, low, high, step < 0 ? -1 : n, &stop))
         return false;
+    /* A step beyond both ends takes one item, whatever its size; this one does the same and
+     * cannot overflow below. */
     if (step < -n - 1 || step > n + 1)
         step = step < 0 ? -n - 1 : n + 1; /* one item either way, and nothing overflows */
     int64_t span = step > 0 ? stop - start : start - stop, stride = step > 0 ? step : -step;
@@ -287,6 +301,7 @@ bool value_slice(render *r, const value *v, const value bounds[3], value *out) {
         items[i] = v->sequence->items[start + i * step];
     if (!value_list(r, v->type, items, (size_t)length, out))
         return false;
+    /* A slice of a range is a range, which prints by its bounds. */
     if (v->type == VALUE_RANGE) {
         const sequence *s = v->sequence;
         out->sequence->step = s->step * step;

@@ -1,5 +1,10 @@
 /* template_order.c - filters that compare a list's items with each other: sorting, grouping,
- * extremes, sums. */
+ * extremes, sums.
+ *
+ * All of them take Python's order: what has none (texts and numbers, dicts, none) is an error
+ * with Python's message. Texts compare without case unless `case_sensitive` says otherwise,
+ * which is jinja2's choice and not Python's. Sorting is stable, also in reverse, so equal items
+ * keep their order. */
 #include "tokenizer/template.h"
 
 #define FILTER(name)                                                                               \
@@ -45,6 +50,7 @@ static bool sort_by(render *r, const value *items, size_t count, const value *at
     return *sorted && items_sort(r, *sorted, count, reverse);
 }
 
+/* Filters that sort give lists, not generators: {{ x|sort|length }} works. */
 static bool give_sorted(render *r, const sort_item *sorted, size_t count, value *out) {
     value *items = render_array(r, count, sizeof *items);
     for (size_t i = 0; items && i < count; i++)
@@ -63,6 +69,7 @@ FILTER(sort) {
            give_sorted(r, sorted, count, out);
 }
 
+/* Pairs by key, or by value: the place in the pair is what they are sorted by. */
 FILTER(dictsort) {
     value v[3], pairs, place;
     sort_item *sorted;
@@ -107,6 +114,7 @@ FILTER(unique) {
     return uniques && value_list(r, VALUE_GENERATOR, uniques, kept, out);
 }
 
+/* Of equal items the first one wins. */
 static bool extreme(render *r, const value *self, const arguments *a, int wanted, value *out) {
     value v[2], best, key;
     const value *items;
@@ -144,6 +152,8 @@ FILTER(max) {
 
 /* ---- Putting together --------------------------------------------------------------------- */
 
+/* By `+`, so lists can be summed with a list to start from; texts are refused as Python's sum()
+ * does. */
 FILTER(sum) {
     value v[2], item;
     const value *items;

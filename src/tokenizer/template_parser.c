@@ -1,8 +1,14 @@
-/* template_parser.c - lexemes to the tree of a whole template: statements, blocks, and the parser's
- * own tools (errors, nodes, nesting). Expressions are template_expression.c's.
+/* template_parser.c - lexemes to the tree of a whole template: statements, blocks, and the
+ * parser's own tools (errors, nodes, nesting). Expressions are template_expression.c's.
  *
- * Only Jinja that a chat can need is known: blocks, inheritance, imports and includes are refused
- * by name, since a chat template has no other files. */
+ * Only Jinja that a chat can need is known: blocks, inheritance, imports and includes are
+ * refused by name, since a chat template has no other files. A tag that Jinja does not know
+ * either is a mistake, and is called one: the two have different statuses, because a template
+ * that this build cannot run is no reason to refuse a model's folder.
+ *
+ * While it parses, it tells template_names.c which names each block reads and assigns
+ * (names_read, names_assign), in the order in which jinja2's compiler would see them. The tree
+ * lives in the template's arena and is never changed again. */
 #include "tokenizer/template.h"
 
 #include <stdio.h>
@@ -57,6 +63,7 @@ bool parser_is(const parser *p, lexeme_type type, const char *text) {
     return p->at->type == type && (!text || strcmp(p->at->text, text) == 0);
 }
 
+/* The end is never skipped, so whoever goes on reading stays there. */
 bool parser_skip(parser *p, lexeme_type type, const char *text) {
     bool is = parser_is(p, type, text);
     p->at += is && p->at->type != LEXEME_EOF;
@@ -157,6 +164,7 @@ static bool parse_body(parser *p, const char *const *ends, int opened, node_list
 
 /* The rest of an opening tag and its body. */
 static bool parse_block(parser *p, const char *const *ends, int opened, node_list *body) {
+    /* jinja2 lets a colon stand at the end of an opening tag, for those who write Python. */
     parser_skip(p, LEXEME_OPERATOR, ":");
     if (!parser_expect(p, LEXEME_BLOCK_END, NULL) || !parser_enter(p))
         return false;
@@ -189,6 +197,8 @@ static bool parse_inner_block(parser *p, const char *end, node *n, name_block *i
 /* A body that becomes a function of its own: loops outside are out of reach, and the special names
  * it reads become its arguments. */
 static bool parse_function_block(parser *p, const char *end, node *n, name_block *inner) {
+    /* What the body of an inner macro reads counts for the outer one as well: jinja2 looks
+     * through the whole body. */
     int loops = p->loops, uses = p->uses;
     p->loops = p->uses = 0;
     bool good = parse_inner_block(p, end, n, inner);
@@ -205,6 +215,8 @@ static node *parse_set(parser *p, node *n) {
     n->first = parse_target(p, true, NULL);
     if (!n->first)
         return NULL;
+    /* The value is parsed first, the name assigned then: in {% set x = x %} the right one is the
+     * outer x. */
     if (parser_skip(p, LEXEME_OPERATOR, "=")) {
         n->kind = NODE_SET;
         if (!(n->second = parse_tuple(p, true, NULL)))
@@ -219,6 +231,8 @@ static node *parse_set(parser *p, node *n) {
     return parse_inner_block(p, "endset", n, names_block(p, n)) ? n : NULL;
 }
 
+/* Each branch is told to the names apart: a name that only some branches assign may still be the
+ * outer one behind them. */
 static node *parse_if(parser *p, node *n) {
     static const char *const ends[] = {"endif", "elif", "else", NULL};
     static const char *const last[] = {"endif", NULL};
@@ -230,6 +244,8 @@ static node *parse_if(parser *p, node *n) {
         node_list body = {0};
         if (!node_list_add(p, &branches, branch))
             return NULL;
+        /* No condition at the end, as `if` would begin an inline one: {% if a if b %} is an
+         * error in jinja2, too. */
         if (!is_else && !(branch->first = parse_tuple(p, false, NULL)))
             return NULL;
         names_branch(p, 1);
@@ -257,6 +273,7 @@ static bool parse_for_head(parser *p, node *n) {
     if (!n->first || !parser_expect(p, LEXEME_NAME, "in") ||
         !(n->second = parse_tuple(p, false, "recursive")))
         return false;
+    /* The condition sees the target but not what the body assigns: it has a block of its own. */
     if (parser_skip(p, LEXEME_NAME, "if")) {
         name_block *outer = p->names, *inner = names_block(p, NULL);
         if (!inner)
@@ -282,12 +299,14 @@ static node *parse_for(parser *p, node *n) {
         return NULL;
     names_assign(p, n->first, true);
     names_read(p, "loop");
+    /* Inside the body, and there only, break and continue are allowed. */
     p->loops++;
     bool good = parse_block(p, ends, n->line, &body);
     p->loops--;
     p->names = outer;
     if (!good)
         return NULL;
+    /* The else of a loop does not see the loop's variables. */
     if (strcmp(p->at++->text, "else") == 0) {
         node *rest = parser_node(p, NODE_SCOPE, n->line);
         if (!node_list_add(p, &otherwise, rest) ||
@@ -337,6 +356,7 @@ static bool parse_parameter_list(parser *p, node *n) {
         parameter->name = p->at->text;
         if (!parser_expect(p, LEXEME_NAME, NULL))
             return false;
+        /* jinja2's rule: a call without a call block must have something to give. */
         if (strcmp(parameter->name, "caller") == 0 && !parser_is(p, LEXEME_OPERATOR, "=")) {
             parser_fail(p, parameter->line, "a parameter named 'caller' needs a default");
             return false;
@@ -345,6 +365,7 @@ static bool parse_parameter_list(parser *p, node *n) {
         if (parser_skip(p, LEXEME_OPERATOR, "=")) {
             if (!(parameter->first = parse_expression(p)))
                 return false;
+            /* As in Python. */
         } else if (list.count > 1 && list.items[list.count - 2]->first) {
             parser_fail(p, parameter->line, "parameter '%s' without a default follows one with it",
                         parameter->name);
@@ -371,6 +392,7 @@ static node *parse_macro(parser *p, node *n) {
     if (!parser_expect(p, LEXEME_NAME, NULL))
         return NULL;
     names_assign(p, n, false);
+    /* The macro's own name belongs to the block around it, its parameters to its own. */
     name_block *inner = names_block(p, n);
     if (!parse_parameters(p, n, inner))
         return NULL;
@@ -385,6 +407,7 @@ static node *parse_call_block(parser *p, node *n) {
         return NULL;
     if (!(n->first = parse_expression(p)))
         return NULL;
+    /* {% call f %} without parentheses calls nothing. */
     if (n->first->kind != NODE_CALL)
         return parser_fail(p, line, "expected a call after 'call'");
     return parse_function_block(p, "endcall", n, inner) ? n : NULL;

@@ -1,4 +1,8 @@
-/* template_print.c - values as Python prints them: str() and repr(). JSON is template_json.c's. */
+/* template_print.c - values as Python prints them: str() and repr(). JSON is template_json.c's.
+ *
+ * A template that prints a list or a dict puts Python's notation into the prompt, quotes and
+ * all, and models were trained on such prompts; so this is as exact as the texts themselves.
+ * What Python prints with an address is refused: no prompt should depend on one. */
 #include "tokenizer/template.h"
 
 #include <math.h>
@@ -15,6 +19,8 @@ void real_format(double d, char out[REAL_TEXT]) {
         snprintf(out, REAL_TEXT, "%s", isnan(d) ? "nan" : d < 0 ? "-inf" : "inf");
         return;
     }
+    /* Seventeen digits name every double; mostly a few do. A correctly rounded strtod makes the
+     * shortest that reads back also the nearest. */
     int digits = 1;
     do
         snprintf(e, sizeof e, "%.*e", digits - 1, d);
@@ -141,6 +147,8 @@ bool value_repr(text_builder *out, const value *v) {
     return good;
 }
 
+/* Undefined prints as nothing: jinja2's default, which chat templates use for what may be missing.
+ */
 bool value_print(text_builder *out, const value *v) {
     if (v->type == VALUE_TEXT)
         return builder_text(out, v->text);

@@ -1,5 +1,11 @@
-/* template_render.c - what a rendering in progress has: its memory and work limits, its errors, its
- * variables. The tree is walked by template_eval.c and template_exec.c. */
+/* template_render.c - what a rendering in progress has: its memory and work limits, its errors,
+ * its variables. The tree is walked by template_eval.c and template_exec.c.
+ *
+ * Whatever a template does ends up in render_alloc (memory), render_spend (time) or render_enter
+ * (stack). Each function that loops over something whose size the template chose spends for it
+ * *before* it does the work, so no single call can take long. Failing is a status that stays:
+ * after the first one everything returns false up to the top, and nothing reads half-made
+ * values. */
 #include "tokenizer/template.h"
 
 #include <stdio.h>
@@ -84,6 +90,8 @@ bool render_spend(render *r, size_t work) {
     return true;
 }
 
+/* Copying or comparing bytes is much cheaper than evaluating a node: 16 of them for a step;
+ * looking at characters one by one, 2. */
 bool render_spend_bytes(render *r, size_t bytes) {
     return render_spend(r, bytes / 16);
 }
@@ -112,6 +120,8 @@ static const binding *context_find(const render *r, const char *name) {
     return b;
 }
 
+/* A name that a block assigns anywhere is its own from its start, as jinja2 compiles it: until
+ * then it is undefined, though the context has one. */
 scope *scope_new(render *r, scope *parent, const node *block) {
     scope *s = render_alloc(r, sizeof *s);
     if (!s)
@@ -130,6 +140,8 @@ scope *scope_new(render *r, scope *parent, const node *block) {
     return s;
 }
 
+/* Scopes are short lists: templates have few variables, and a hostile one pays a step for every
+ * name that is passed. */
 bool scope_set(render *r, scope *s, const char *name, const value *v) {
     binding *b = s->first;
     for (; b && strcmp(b->name, name) != 0; b = b->next)

@@ -1,5 +1,6 @@
 /* template_search.c - methods of str that look for a text: where it is, how often, at which end.
- * Places are characters outside, bytes inside. */
+ * Places are characters outside, bytes inside; start and end arguments are those of slices, so
+ * they never fail and may be the wrong way round. */
 #include "tokenizer/template.h"
 
 /* The byte range of the optional start and end arguments, as Python's slices have it; *from is
@@ -13,6 +14,8 @@ static bool search_range(render *r, const text *t, const value *start, const val
         return false;
     low = low >= 0 ? low : low < -n ? 0 : low + n;
     high = high >= 0 ? min_i64(high, n) : high < -n ? 0 : high + n;
+    /* "abc".find("", 3) is 3 but "abc".find("", 4) is -1: a start behind the end finds nothing,
+     * not even nothing. */
     *from = low > n ? SIZE_MAX : text_offset(t, (size_t)low);
     *to = text_offset(t, (size_t)high);
     return true;
@@ -67,6 +70,7 @@ static bool method_count(render *r, const value *self, const arguments *a, value
         return render_fail(r, "count(): must be str, not NoneType");
     if (!needle->length) {
         if (from <= to)
+            /* As many gaps as characters, and one. */
             count = (int64_t)(text_index(t, to) - text_index(t, from)) + 1;
     } else {
         for (; (from = text_find(t, needle, from, to, false)) != SIZE_MAX; count++)
@@ -93,6 +97,8 @@ static bool has_affix(render *r, const value *self, const arguments *a, bool at_
             return false;
         if (!affix)
             return render_fail(r, "%s first arg must be str or a tuple of str", who);
+        /* Texts of a tuple that do not fit are passed over; only their bytes that are compared
+         * are charged. */
         if (from > to || to - from < affix->length || !render_spend_bytes(r, affix->length))
             continue;
         found = text_stands_at(t, affix, at_end ? to - affix->length : from);

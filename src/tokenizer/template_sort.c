@@ -1,4 +1,7 @@
-/* template_sort.c - a stable merge sort whose comparison may fail. */
+/* template_sort.c - a stable merge sort whose comparison may fail. qsort could neither stop at
+ * the first pair that has no order, nor promise that equal items stay in their order, nor be
+ * given the rendering whose work it spends. Only `<` is asked, as Python does, so an order that
+ * is none (NaN) gives Python's result or at least ends. */
 #include "tokenizer/template.h"
 
 /* Merges the sorted runs start..middle-1 and middle..end-1. */

@@ -1,4 +1,9 @@
-/* template_tests.c - what can stand behind "is". */
+/* template_tests.c - what can stand behind "is". A test gives true or false and has no other
+ * effect; how many arguments it takes stands in the table at the end, and is checked before the
+ * test is called.
+ *
+ * Tests by an operator (eq, lt, in and their other names) are the operators themselves, with the
+ * same errors: 'a' is lt 1 fails as 'a' < 1 does. */
 #include "tokenizer/template.h"
 
 static bool answer(value *out, bool yes) {
@@ -8,6 +13,7 @@ static bool answer(value *out, bool yes) {
 
 /* ---- Values -------------------------------------------------------------------------------- */
 
+/* 1 is not true: only the two booleans are. */
 static bool test_true(render *r, const value *v, const arguments *a, value *out) {
     (void)r;
     (void)a;
@@ -29,6 +35,8 @@ static bool test_escaped(render *r, const value *v, const arguments *a, value *o
 /* ---- Numbers and texts -------------------------------------------------------------------- */
 
 /* v % divisor == rest */
+/* By the operator %, so that a float is odd or even as Python has it, and a text (whose %
+ * formats) fails or is compared. */
 static bool has_rest(render *r, const value *v, value divisor, int64_t rest, value *out) {
     value remainder, wanted = value_from_integer(rest);
     bool equal;

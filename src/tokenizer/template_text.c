@@ -1,6 +1,15 @@
 /* template_text.c - texts of the interpreter: slices, search, building, and for every byte which
  * chat message wrote it. Texts are valid UTF-8 and count in characters outside, in bytes inside;
- * letter cases and character classes are template_case.c's. */
+ * letter cases and character classes are template_case.c's.
+ *
+ * Runs are the reason that texts are not plain strings. Aligning two tokenizers needs to know
+ * which bytes of a rendered chat are message contents, after any trimming, splitting and joining
+ * that a template does. So each text carries the runs of its bytes, every operation here hands
+ * them on, and the output's runs are the answer; searching the output for the contents would
+ * guess.
+ *
+ * A text is never changed. Slices are views, so taking a text apart costs no bytes; putting one
+ * together piece by piece would cost the square of its length, but for the tail (join_bytes). */
 #include "tokenizer/template.h"
 
 #include <stdio.h>
@@ -9,6 +18,8 @@
 
 size_t utf8_decode(const char *bytes, size_t length, uint32_t *character) {
     const unsigned char *s = (const unsigned char *)bytes;
+    /* The text is valid, so the first byte says all; the check against `length` is for views
+     * that end early. */
     size_t size = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
     if (size > length)
         size = length;
@@ -81,6 +92,7 @@ void text_init(text *t, const char *bytes, size_t length) {
     *t = (text){.bytes = bytes, .length = length, .characters = count_characters(bytes, length)};
 }
 
+/* Counting the characters is work: a template that slices a long text in a loop pays for it. */
 text *text_view(render *r, const char *bytes, size_t length) {
     text *t = render_alloc(r, sizeof *t);
     if (!t || !render_spend_bytes(r, length))
@@ -156,6 +168,7 @@ const text *text_slice(render *r, const text *t, size_t from, size_t to) {
     return slice;
 }
 
+/* Where every character is a byte, as in most texts, this is no walk. */
 size_t text_offset(const text *t, size_t character) {
     if (t->characters == t->length || character >= t->characters)
         return character < t->characters ? character : t->length;
@@ -200,6 +213,9 @@ static size_t find_hashed(const char *s, size_t length, const text *needle, bool
             return place;
         if (i + n >= length)
             return SIZE_MAX;
+        /* Remainders instead of shifts, and +1 for each byte, so that zeros and wraps do not
+         * collide at will; a match of hashes is compared byte by byte, so a collision costs time
+         * only. */
         uint64_t gone = (unsigned char)walk(s, length, i, backwards) + 1u;
         hash = (hash + HASH_PRIME - gone * power % HASH_PRIME) % HASH_PRIME;
         hash = hash_step(hash, walk(s, length, i + n, backwards));
@@ -211,6 +227,7 @@ static size_t find_short(const char *s, size_t length, const text *needle, bool 
     for (size_t i = 0; i <= last; i++) {
         size_t place = backwards ? last - i : i;
         if (!backwards) {
+            /* memchr leaps to candidates; backwards there is no such call in C. */
             const char *hit = memchr(s + i, needle->bytes[0], last - i + 1);
             if (!hit)
                 return SIZE_MAX;
@@ -242,7 +259,9 @@ bool text_stands_at(const text *t, const text *affix, size_t offset) {
 /* From this size on, a concatenation leaves room behind it for the next one. */
 #define TAIL_FROM 1024
 
-/* The bytes of both: behind `a` where there is room, else in new memory. */
+/* The bytes of both: behind `a` where there is room, else in new memory. The room is behind the
+ * last text that used it: `end` tells whether `a` is that text, so two that grow from one `a` do
+ * not write into each other. */
 static const char *join_bytes(render *r, const text *a, const text *b, text_tail **tail) {
     size_t length = a->length + b->length;
     *tail = a->tail;
@@ -312,6 +331,8 @@ bool builder_reserve(text_builder *b, size_t extra) {
     size_t capacity = b->capacity ? b->capacity : 64;
     while (capacity < need)
         capacity = capacity > SIZE_MAX / 2 ? need : capacity * 2;
+    /* The arena gives nothing back, so doubling costs twice the final size: part of the memory
+     * limit. */
     char *data = render_alloc(b->render, capacity);
     if (!data)
         return false;

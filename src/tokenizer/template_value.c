@@ -1,6 +1,11 @@
 /* template_value.c - how values are made and compared, as in Python. What is inside them is
  * template_access.c's, how they print template_print.c's, what operators make of them
- * template_operators.c's. */
+ * template_operators.c's.
+ *
+ * Values are small and copied freely; what they point to is never changed once a template can
+ * see it (but for namespaces, generators and loops), so two values may share a text or a list
+ * without anyone noticing. Nothing is ever freed: all of it lives in the rendering's arena,
+ * which has a limit. */
 #include "tokenizer/template.h"
 
 #include <stdio.h>
@@ -39,6 +44,8 @@ bool value_list(render *r, value_type type, const value *items, size_t count, va
 }
 
 bool value_undefined(render *r, value *out, const char *reason, ...) {
+    /* A reason may quote a name from the template; longer ones are cut, which only a message
+     * shows. */
     char line[256];
     va_list list;
     va_start(list, reason);
@@ -49,7 +56,8 @@ bool value_undefined(render *r, value *out, const char *reason, ...) {
     return copy != NULL;
 }
 
-/* Of a content in parts, only the texts are what was said. */
+/* A content may be a list of parts, {"type": "text", "text": ...}: of these, only the texts are
+ * what was said, and only their bytes belong to the message. */
 static bool dict_from_json(render *r, const json_value *json, int message, value *out) {
     dict *d = dict_new(r, json->count);
     for (uint32_t i = 0; d && i < json->count; i++) {
@@ -67,6 +75,9 @@ static bool dict_from_json(render *r, const json_value *json, int message, value
     return d != NULL;
 }
 
+/* Texts are views of the caller's JSON, which outlives the rendering. A text of a message
+ * remembers whose it is (text_run): that is how the aligner knows which bytes of the prompt are
+ * contents. */
 bool value_from_json(render *r, const json_value *json, int message, value *out) {
     switch (json->type) {
     case JSON_NULL: *out = value_none(); return true;
@@ -96,6 +107,7 @@ bool value_from_json(render *r, const json_value *json, int message, value *out)
     return items && value_list(r, VALUE_LIST, items, json->count, out);
 }
 
+/* split() and the like of markup give lists of markup; nothing nests deeper than one list. */
 bool value_marked(render *r, bool markup, value *v) {
     if (v->type == VALUE_TEXT) {
         const text *t = text_marked(r, v->text, markup);
@@ -143,6 +155,7 @@ bool value_is_number(const value *v) {
     return v->type == VALUE_INTEGER || v->type == VALUE_REAL || v->type == VALUE_BOOL;
 }
 
+/* In Python a bool is an integer, everywhere: True + 1, [1][False], range(True). */
 bool value_integer(const value *v, int64_t *i) {
     *i = v->type == VALUE_INTEGER ? v->integer : v->type == VALUE_BOOL ? v->boolean : 0;
     return v->type == VALUE_INTEGER || v->type == VALUE_BOOL;
@@ -154,6 +167,7 @@ double value_real(const value *v) {
                                       : (double)v->boolean;
 }
 
+/* Never fails and never walks: a generator is true whether or not it has items, as in Python. */
 bool value_truth(const value *v) {
     switch (v->type) {
     case VALUE_UNDEFINED:
@@ -174,6 +188,7 @@ bool value_truth(const value *v) {
 
 /* ---- Comparing ---------------------------------------------------------------------------- */
 
+/* Lists may hold lists, built in a loop to any depth: every level is counted. */
 static bool sequences_equal(render *r, const value *a, const value *b, bool *equal) {
     *equal = a->sequence->count == b->sequence->count;
     bool good = render_enter(r);
@@ -197,6 +212,7 @@ static bool dicts_equal(render *r, const dict *a, const dict *b, bool *equal) {
     return good;
 }
 
+/* 2 stands for "neither", which only NaN can be. */
 static int order_of(double a, double b) {
     return a < b ? -1 : a > b ? 1 : a == b ? 0 : 2;
 }
@@ -229,6 +245,7 @@ bool value_equal(render *r, const value *a, const value *b, bool *equal) {
         return true;
     }
     *equal = false;
+    /* A list equals no tuple, a text no number; 1 == True was answered above. */
     if (a->type != b->type)
         return true;
     switch (a->type) {
@@ -241,6 +258,8 @@ bool value_equal(render *r, const value *a, const value *b, bool *equal) {
     case VALUE_TUPLE:
     case VALUE_RANGE: return sequences_equal(r, a, b, equal);
     case VALUE_DICT: return dicts_equal(r, a->dict, b->dict, equal);
+    /* Functions, macros, loops, namespaces and generators are equal to themselves only; all of
+     * these pointers share one place in the union. */
     default: *equal = a->dict == b->dict; return true; /* the same object */
     }
 }
@@ -270,6 +289,8 @@ static bool sequence_order(render *r, const value *a, const value *b, const char
     return good;
 }
 
+/* Python has no order between types, nor of dicts or none: a template that sorts those fails
+ * with Python's message, and is not sorted in an order of our own. */
 bool value_order(render *r, const value *a, const value *b, const char *sign, int *order) {
     if (!render_spend(r, 1))
         return false;

@@ -1,5 +1,12 @@
-/* tokenizer.c - opening a tokenizer.json: its parts in the order in which they need each other.
- * "truncation" and "padding" do not apply here; who encodes decides about both. */
+/* tokenizer.c - opening a tokenizer.json: its parts in the order in which they need each other,
+ * each loaded by its own file. The vocabulary comes first, since merges, added tokens and
+ * post-processors name tokens; the pre-tokenizer comes before the model is prepared, since it
+ * decides whether words are bytes or characters.
+ *
+ * "truncation" and "padding" do not apply here; who encodes decides about both.
+ *
+ * All memory of a tokenizer is in one arena but for compiled patterns, so closing is short and a
+ * failed opening leaves nothing behind. */
 #include "tokenizer/internal.h"
 
 #include <stdlib.h>

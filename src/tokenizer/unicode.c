@@ -1,5 +1,7 @@
 /* unicode.c - characters of valid UTF-8, the two properties that added tokens ask for, and bytes
- * that become text as they arrive. */
+ * that become text as they arrive. What is encoded was checked to be UTF-8 once, at the door
+ * (tokenizer_encode), so nothing behind it checks again; what is decoded may be any bytes, and
+ * becomes U+FFFD where it is no text. */
 #include "tokenizer/internal.h"
 
 #include <utf8proc.h>

@@ -1,5 +1,10 @@
-/* vocabulary.c - texts of tokens by id, and ids by text. One table by id, one open-addressing table
- * of ids by the hash of the text, one block with all texts: loading allocates three times. */
+/* vocabulary.c - texts of tokens by id, and ids by text. One table by id, one open-addressing
+ * table of ids by the hash of the text, one block with all texts: loading allocates three times.
+ *
+ * The id of a token decides where its row is, so a file could ask for a huge table with one
+ * token; ids are bounded by the number of tokens (TOKEN_ID_SPARSE). Slots hold 32 bits of the
+ * hash: a text is compared only when they agree, which saves a miss of the cache for most of
+ * those that are not there. */
 #include "tokenizer/internal.h"
 
 #include <stdio.h>
@@ -145,6 +150,7 @@ static c2c_status add_member(vocabulary *v, const json_member *m, uint32_t hash,
                              const loader *l) {
     int32_t id = (int32_t)m->value.integer;
     vocabulary_slot *slot = find_slot(v, hash, m->key, m->key_length);
+    /* JSON does not forbid to say the same thing twice. */
     if (slot->id == id) /* twice the same */
         return C2C_STATUS_OK;
     if (v->tokens[id].text)
