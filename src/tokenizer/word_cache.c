@@ -133,13 +133,15 @@ void word_cache_add(word_cache *c, const word_key *key, const char *word, const 
     size_t length = key->tag >> 1;
     /* Entries start at multiples of 8, as their units want it. */
     size_t bytes = (sizeof(entry) + count * sizeof *units + length + 7) & ~(size_t)7;
+    if (bytes > c->capacity)
+        return;
     if (c->used > c->mask / 2 || c->length + bytes > c->capacity) {
         memset(c->slots, 0, (c->mask + 1) * sizeof *c->slots);
         c->used = c->length = 0;
     }
     size_t i = key->hash & c->mask;
     for (int n = 0; c->slots[i].at; n++, i = (i + 1) & c->mask)
-        if (n == PROBES || bytes > c->capacity)
+        if (n == PROBES)
             return;
     const entry e = {key->tag, (uint32_t)count};
     char *at = c->log + c->length;

@@ -20,6 +20,10 @@
     "'ignore_merges':true,'merges':[],'vocab':{'▁':0,'▁ab':1,'ab':2,'▁b':3,'b':4,'1':5,'12':6," \
     "'!':7,'a':8,'a1':9,'b12':10,'▁▁':11,'x':12}"
 
+/* Words of characters whose neighbours are seldom in one token; the vocabulary is left open. */
+#define SEAM_MODEL                                                                                 \
+    "'vocab':{'▁':0,'a':1,'b':2,'ab':3,'▁a':4,'▁ab':5,'中':6,'文':7,'中文':8,'<0x0A>':9"
+
 /* ---- Encoding ----------------------------------------------------------------------------- */
 
 typedef struct encoding {
@@ -274,6 +278,36 @@ static const encoding encodings[] = {
     {"bytes instead",
      .model = "'vocab':{'a':0,'b':1,'<0xC3>':2,'<0xA9>':3},'merges':[],'byte_fallback':true",
      .text = "aéb", .expected = "0:0-1 2:1-2 3:1-2 1:2-3"},
+    {"a literal of several characters",
+     .pre_tokenizer = SPLIT("{'String':'aa'}", "Removed", "false"), .text = "aaab aa",
+     .expected = "266:2-4 32:4-5"},
+    {"a literal of several bytes",
+     .pre_tokenizer = SPLIT("{'String':'中é'}", "MergedWithNext", "false"), .text = "é中中é",
+     .expected = "264:0-1 228:1-2 184:1-2 173:1-2 228:2-3 184:2-3 173:2-3 264:3-4"},
+    {"a literal that the text's end cuts off",
+     .pre_tokenizer = SPLIT("{'String':'xab xab'}", "Removed", "false"), .text = "xab xa",
+     .expected = "120:0-1 266:1-3 32:3-4 120:4-5 97:5-6"},
+    {"a literal replaced around an added token",
+     .normalizer = "{'type':'Replace','pattern':{'String':'ab'},'content':'é'}",
+     .pre_tokenizer = BYTES, .added_tokens = "[{'content':'<x>'}]", .text = "ab<x>ab",
+     .expected = "264:1-2 269:2-5 264:6-7"},
+    {"what is put in is not searched again",
+     .normalizer = "{'type':'Replace','pattern':{'String':'ab'},'content':'b a'}",
+     .pre_tokenizer = BYTES, .text = "aab", .expected = "266:0-3 32:2-3 97:2-3"},
+    /* Seams: see bpe_seams.c. */
+    {"cut where nothing merges", .model = SEAM_MODEL "},'merges':['a b','▁ ab','中 文']",
+     .text = "ab▁ab▁中文中a中", .expected = "3:0-2 5:2-5 0:5-6 8:6-8 6:8-9 1:9-10 6:10-11"},
+    {"not cut beside an unknown",
+     .model = SEAM_MODEL ",'?':10},'merges':['a b','▁ a','中 文'],'unk_token':'?','fuse_unk':true",
+     .text = "aX中文Xb▁a", .expected = "1:0-1 10:1-2 8:2-4 10:4-5 2:5-6 4:6-8"},
+    {"not cut behind what gives nothing", .model = SEAM_MODEL "},'merges':['a b','▁ ab','中 文']",
+     .text = "中X文a中文", .expected = "8:0-3 1:2-3 8:3-6"},
+    {"a whole word, but not a part of one",
+     .model = "'vocab':{'中':0,'文':1,'中文中':2,'中文':3},'merges':['中 文'],'ignore_merges':true",
+     .text = "文中文中", .expected = "1:0-1 3:1-3 0:3-4"},
+    {"the whole word",
+     .model = "'vocab':{'中':0,'文':1,'中文中':2,'中文':3},'merges':['中 文'],'ignore_merges':true",
+     .text = "中文中", .expected = "2:0-3"},
     {"bytes pass an unknown",
      .model = "'vocab':{'a':0,'b':1,'<0xC3>':2,'<0xA9>':3,'?':4},'merges':[],'byte_fallback':true,'"
               "unk_token':'?'",
