@@ -24,6 +24,13 @@ typedef struct bench_row {
             {.groups = copies, .rows = n, .features = i, .out = o, .w_type = type, .math = how},   \
             2.0 * (n) * (i) * (o), (double)(i) * (o) * ((type) == DTYPE_F32 ? 4 : 2)               \
     }
+/* The same products backwards. */
+#define BACKWARD(label, op, n, i, o, type, how, copies)                                            \
+    {                                                                                              \
+        label, op,                                                                                 \
+            {.groups = copies, .rows = n, .features = i, .out = o, .w_type = type, .math = how},   \
+            2.0 * (n) * (i) * (o), 0                                                               \
+    }
 #define ROWS(label, op, n, size, moved)                                                            \
     {                                                                                              \
         label, op, {.groups = 1, .rows = n, .features = size, .w_type = DTYPE_BF16}, 0,            \
@@ -88,6 +95,55 @@ static const bench_row rows[] = {
      {HEADS, .rows = 512, .optional = true},
      0,
      512.0 * 1024 * 4 * 3},
+    BACKWARD("linear dx 256 x 1024 -> 3072 f32", OP_linear_backward_x, 256, 1024, 3072, DTYPE_F32,
+             LINEAR_F32, 4),
+    BACKWARD("linear dx 256 x 3072 -> 1024 bf16 in f32", OP_linear_backward_x, 256, 3072, 1024,
+             DTYPE_BF16, LINEAR_F32, 8),
+    BACKWARD("linear dx 256 x 3072 -> 1024 bf16", OP_linear_backward_x, 256, 3072, 1024, DTYPE_BF16,
+             LINEAR_BF16, 8),
+    BACKWARD("linear dx 64 x 1024 -> 151936 bf16 in f32", OP_linear_backward_x, 64, 1024, 151936,
+             DTYPE_BF16, LINEAR_F32, 1),
+    BACKWARD("linear dw 256 x 1024 -> 1024 f32", OP_linear_backward_w, 256, 1024, 1024, DTYPE_F32,
+             LINEAR_F32, 8),
+    BACKWARD("linear dw 256 x 2048 -> 1024 f32", OP_linear_backward_w, 256, 2048, 1024, DTYPE_F32,
+             LINEAR_F32, 4),
+    BACKWARD("linear dw 256 x 1024 -> 1024 in bf16", OP_linear_backward_w, 256, 1024, 1024,
+             DTYPE_F32, LINEAR_BF16, 8),
+    {"attention backward 128 over 256",
+     OP_attention_backward,
+     {HEADS, .rows = 128, .keys = 128, .accumulate = true},
+     10.0 * 128 * (128 + 64) * 2048,
+     0},
+    {"attention backward 512 over 512",
+     OP_attention_backward,
+     {HEADS, .rows = 512, .accumulate = true},
+     10.0 * 512 * 512 / 2 * 2048,
+     0},
+    {"rmsnorm backward 512 x 1024",
+     OP_rmsnorm_backward,
+     {.groups = 1, .rows = 512, .features = 1024, .w_type = DTYPE_BF16, .optional = true},
+     0,
+     512.0 * 1024 * 4 * 4},
+    {"activate backward 512 x 3072 (silu, up)",
+     OP_activate_backward,
+     {.groups = 1, .rows = 512, .features = 3072, .optional = true, .in_place = true},
+     0,
+     512.0 * 3072 * 4 * 7},
+    {"activate backward 512 x 1024 (gelu)",
+     OP_activate_backward,
+     {.groups = 1, .rows = 512, .features = 1024, .activation = ACTIVATION_GELU},
+     0,
+     512.0 * 1024 * 4 * 4},
+    {"fuse_mix backward 512 x 8 x 128",
+     OP_fuse_mix_backward,
+     {HEADS, .rows = 512, .optional = true, .activation = ACTIVATION_RELU},
+     0,
+     512.0 * 1024 * 4 * 7},
+    ROWS("uniforms 512 x 1024", OP_uniforms, 512, 1024, 1),
+    ROWS("dropout 512 x 1024", OP_dropout, 512, 1024, 2),
+    ROWS("cross_entropy 64 x 151936", OP_cross_entropy, 64, 151936, 3),
+    ROWS("squared_norm 4M", OP_squared_norm, 4096, 1024, 1),
+    ROWS("adamw 4M", OP_adamw, 4096, 1024, 7),
 };
 
 static int compare(const void *a, const void *b) {
@@ -95,19 +151,25 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* One group at a time, each in its turn. */
+/* Of linears, one group at a time, each in its turn. */
 static void run_group(backend *b, op_case *c, int32_t groups, int64_t turn) {
-    if (c->kind != OP_linear) {
+    const op_info *info = &op_infos[c->kind];
+    if (c->kind != OP_linear && c->kind != OP_linear_backward_x &&
+        c->kind != OP_linear_backward_w) {
         backend_run(b, c->kind, c->args.bytes);
         return;
     }
-    linear_args one = c->args.linear;
-    int64_t p = turn % groups;
-    one.groups = 1;
-    one.y += p;
-    one.x += p;
-    one.w += p;
-    op_linear(b, &one);
+    char one[sizeof c->args];
+    int32_t count = 1;
+    memcpy(one, c->args.bytes, sizeof one);
+    memcpy(one + info->groups_offset, &count, sizeof count);
+    for (int t = 0; t < info->tables; t++) {
+        const void *const *table;
+        memcpy(&table, one + (size_t)t * sizeof table, sizeof table);
+        table = table ? table + turn % groups : NULL;
+        memcpy(one + (size_t)t * sizeof table, &table, sizeof table);
+    }
+    backend_run(b, c->kind, one);
 }
 
 static void print_rate(double rate) {

@@ -22,31 +22,54 @@ static row_key random_row_key(const random_rows *r, int64_t n, int64_t group) {
     return (row_key){{bits[0], bits[1]}, (uint32_t)r->positions[n], r->group + (uint32_t)group};
 }
 
-/* Numbers chunk * RANDOM_CHUNK .. of a row. Plain loops over the blocks, which compilers turn into
- * vectors. */
+/* The two halves of a[l] * factor. */
+KERNEL_INLINE void multiply_wide(vec_bits a, uint32_t factor, vec_bits *high, vec_bits *low) {
+#if LANES == 16
+    __m512i f = _mm512_set1_epi32((int)factor), even = _mm512_mul_epu32((__m512i)a, f);
+    __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64((__m512i)a, 32), f);
+    *high = (vec_bits)_mm512_mask_mov_epi32(_mm512_srli_epi64(even, 32), 0xaaaa, odd);
+    *low = (vec_bits)_mm512_mask_mov_epi32(even, 0xaaaa, _mm512_slli_epi64(odd, 32));
+#elif LANES == 8
+    __m256i f = _mm256_set1_epi32((int)factor), even = _mm256_mul_epu32((__m256i)a, f);
+    __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64((__m256i)a, 32), f);
+    *high = (vec_bits)_mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
+    *low = (vec_bits)_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa);
+#else
+    uint32_t upper[LANES], lower[LANES];
+    for (int l = 0; l < LANES; l++) {
+        uint64_t product = (uint64_t)a[l] * factor;
+        upper[l] = (uint32_t)(product >> 32);
+        lower[l] = (uint32_t)product;
+    }
+    memcpy(high, upper, sizeof upper);
+    memcpy(low, lower, sizeof lower);
+#endif
+}
+
+/* Numbers chunk * RANDOM_CHUNK .. of a row, LANES blocks at a time. */
 static void random_chunk(const row_key *row, int64_t chunk, float u[RANDOM_CHUNK]) {
-    uint32_t c[4][RANDOM_BLOCKS], k[2] = {row->key[0], row->key[1]};
-    for (int l = 0; l < RANDOM_BLOCKS; l++) {
-        c[0][l] = row->place;
-        c[1][l] = row->group;
-        c[2][l] = (uint32_t)(chunk * RANDOM_BLOCKS + l);
-        c[3][l] = 0;
-    }
-    for (int round = 0; round < 10; round++) {
-        for (int l = 0; l < RANDOM_BLOCKS; l++) {
-            uint64_t a = (uint64_t)0xd2511f53u * c[0][l], b = (uint64_t)0xcd9e8d57u * c[2][l];
-            uint32_t x1 = c[1][l], x3 = c[3][l];
-            c[0][l] = (uint32_t)(b >> 32) ^ x1 ^ k[0];
-            c[1][l] = (uint32_t)b;
-            c[2][l] = (uint32_t)(a >> 32) ^ x3 ^ k[1];
-            c[3][l] = (uint32_t)a;
+    for (int first = 0; first < RANDOM_BLOCKS; first += LANES) {
+        uint32_t blocks[LANES], k[2] = {row->key[0], row->key[1]};
+        for (int l = 0; l < LANES; l++)
+            blocks[l] = (uint32_t)(chunk * RANDOM_BLOCKS + first + l);
+        vec_bits zero = {0}, c[4] = {zero + row->place, zero + row->group, zero, zero};
+        memcpy(&c[2], blocks, sizeof blocks);
+        for (int round = 0; round < 10; round++) {
+            vec_bits high[2], low[2];
+            multiply_wide(c[0], 0xd2511f53u, &high[0], &low[0]);
+            multiply_wide(c[2], 0xcd9e8d57u, &high[1], &low[1]);
+            c[0] = high[1] ^ c[1] ^ k[0];
+            c[1] = low[1];
+            c[2] = high[0] ^ c[3] ^ k[1];
+            c[3] = low[0];
+            k[0] += 0x9e3779b9u;
+            k[1] += 0xbb67ae85u;
         }
-        k[0] += 0x9e3779b9u;
-        k[1] += 0xbb67ae85u;
+        UNROLL for (int w = 0; w < 4; w++) { /* 24 bits, which f32 holds */
+            vec_ints odd = (vec_ints)((c[w] >> 9) * 2 + 1);
+            vec_store(u + w * RANDOM_BLOCKS + first, __builtin_convertvector(odd, vec) * 0x1p-24f);
+        }
     }
-    for (int w = 0; w < 4; w++)
-        for (int l = 0; l < RANDOM_BLOCKS; l++) /* 24 bits, which f32 holds */
-            u[w * RANDOM_BLOCKS + l] = (float)(int32_t)((c[w][l] >> 9) * 2 + 1) * 0x1p-24f;
 }
 
 static void kernel_uniforms(const void *args, int64_t group, int64_t begin, int64_t end) {

@@ -4,9 +4,12 @@
 
 /* A packed panel is read by the rows of a block, which should pay for its packing. Blocks have
  * about this many rows, and full tiles, whatever the kernel's tile. */
-#define BLOCK_ROWS    252
-#define BLOCK_UNIT    12
-#define BLOCK_COLUMNS 128
+#define BLOCK_ROWS 252
+#define BLOCK_UNIT 12
+
+/* Fewer columns to a block, where there would be fewer blocks than many threads can share. */
+#define ENOUGH_BLOCKS 16
+#define LEAST_COLUMNS 128
 
 /* Multiplications below which waking the threads costs more than they bring. */
 #define INLINE_WORK ((double)(1 << 18))
@@ -18,7 +21,7 @@ typedef struct block_job {
     const linear_backward_w_args *w;
     float *const *results;
     int64_t groups, rows, columns;
-    int64_t row_block, row_blocks, column_blocks;
+    int64_t row_block, row_blocks, column_block, column_blocks;
 } block_job;
 
 static void run_part(void *context, int64_t index, int worker) {
@@ -26,12 +29,12 @@ static void run_part(void *context, int64_t index, int worker) {
     const block_job *job = context;
     int64_t rest = index / job->row_blocks;
     int64_t row = index % job->row_blocks * job->row_block,
-            column = rest % job->column_blocks * BLOCK_COLUMNS;
+            column = rest % job->column_blocks * job->column_block;
     linear_part part = {.group = rest / job->column_blocks,
                         .row_begin = row,
                         .row_end = min_i64(row + job->row_block, job->rows),
                         .out_begin = column,
-                        .out_end = min_i64(column + BLOCK_COLUMNS, job->columns)};
+                        .out_end = min_i64(column + job->column_block, job->columns)};
     if (!job->results[part.group] || shared_with_earlier(job->results, part.group))
         return;
     for (; part.group < job->groups;
@@ -60,7 +63,11 @@ static void run_blocks(cpu_backend *cpu, block_job *job, int64_t depth) {
     job->kernels = &cpu->kernels->common->training;
     job->row_block = (units + blocks - 1) / blocks * BLOCK_UNIT;
     job->row_blocks = (job->rows + job->row_block - 1) / job->row_block;
-    job->column_blocks = (job->columns + BLOCK_COLUMNS - 1) / BLOCK_COLUMNS;
+    job->column_block = BACKWARD_PART_COLUMNS;
+    while (job->column_block > LEAST_COLUMNS &&
+           job->groups * job->row_blocks * job->columns < ENOUGH_BLOCKS * job->column_block)
+        job->column_block /= 2;
+    job->column_blocks = (job->columns + job->column_block - 1) / job->column_block;
     double work = (double)job->groups * (double)job->rows * (double)job->columns * (double)depth;
     if (work < INLINE_WORK)
         thread_pool_run(cpu->pool, 1, run_all, job);

@@ -9,6 +9,8 @@
 
 #include "backend/backend.h"
 
+#define BACKWARD_PART_COLUMNS 256 /* at most in one part of a linear's gradients */
+
 struct linear_part;
 struct cpu_backend;
 
