@@ -73,10 +73,11 @@ typedef struct common_kernels {
 
 typedef struct cpu_kernels {
     const common_kernels *common;
-    const linear_kernel *linear_f32;   /* LINEAR_F32 */
-    const linear_kernel *linear_round; /* LINEAR_BF16, any weights */
-    const linear_kernel *linear_bf16;  /* LINEAR_BF16, bf16 weights */
-    peak_kernel peak_bf16;             /* of linear_bf16; NULL: that of f32 */
+    const linear_kernel *linear_f32;              /* LINEAR_F32 */
+    const linear_kernel *linear_round;            /* LINEAR_BF16, any weights */
+    const linear_kernel *linear_bf16;             /* LINEAR_BF16, bf16 weights */
+    const linear_backward_kernels *backward_bf16; /* LINEAR_BF16; NULL: those of common */
+    peak_kernel peak_bf16;                        /* of linear_bf16; NULL: that of f32 */
 } cpu_kernels;
 
 /* NULL where this machine cannot run them. */

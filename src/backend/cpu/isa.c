@@ -47,12 +47,14 @@ static const cpu_kernels avx512_bf16 = {.common = &common_avx512,
                                         .linear_f32 = &linear_f32_avx512,
                                         .linear_round = &linear_round_avx512,
                                         .linear_bf16 = &linear_bf16_dot,
+                                        .backward_bf16 = &linear_backward_dot,
                                         .peak_bf16 = peak_bf16_dot};
 
 static const cpu_kernels amx = {.common = &common_avx512,
                                 .linear_f32 = &linear_f32_avx512,
                                 .linear_round = &linear_round_avx512,
                                 .linear_bf16 = &linear_bf16_amx,
+                                .backward_bf16 = &linear_backward_dot,
                                 .peak_bf16 = peak_bf16_amx};
 
 /* ---- The processor ------------------------------------------------------------------------ */

@@ -82,18 +82,16 @@ static void pack_columns(float *packed, const linear_backward_w_args *a, const f
         }
 }
 
-static void add_bias_gradient(const linear_backward_w_args *a, const linear_part *part) {
-    const float *dy = a->dy[part->group];
-    float *db = a->db[part->group];
-    for (int64_t o = part->row_begin; o < part->row_end; o += LANES) {
-        int64_t left = part->row_end - o;
+static void kernel_bias_backward(const linear_backward_w_args *a, int64_t group, int64_t begin,
+                                 int64_t end) {
+    float *db = a->db[group];
+    for (int64_t o = begin; o < end; o += LANES)
         for (int64_t n = 0; n < a->rows; n += OUTER_DEPTH) {
             vec sum = {0};
             for (int64_t k = n; k < min_i64(n + OUTER_DEPTH, a->rows); k++)
-                sum += vec_load_some(dy + k * a->dy_stride + o, left);
-            vec_store_some(db + o, vec_load_some(db + o, left) + sum, left);
+                sum += vec_load_some(a->dy[group] + k * a->dy_stride + o, end - o);
+            vec_store_some(db + o, vec_load_some(db + o, end - o) + sum, end - o);
         }
-    }
 }
 
 /* Rows of the part are rows of dw, its outs are columns. */
@@ -112,6 +110,4 @@ static void kernel_linear_backward_w(const linear_backward_w_args *a, const line
                             a->dw[p] + o * a->dw_stride + i, a->dw_stride);
         }
     }
-    if (part->out_begin == 0 && a->db && a->db[p])
-        add_bias_gradient(a, part);
 }

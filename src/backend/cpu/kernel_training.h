@@ -27,7 +27,6 @@
                 [OP_scale] = kernel_scale,                                                         \
                 [OP_adamw] = kernel_adamw,                                                         \
             },                                                                                     \
-        .linear_backward_x = kernel_linear_backward_x,                                             \
-        .linear_backward_w = kernel_linear_backward_w,                                             \
-        .attention_backward = kernel_attention_backward,                                           \
+        .linear = {.x = kernel_linear_backward_x, .w = kernel_linear_backward_w},                  \
+        .bias = kernel_bias_backward, .attention_backward = kernel_attention_backward,             \
     }

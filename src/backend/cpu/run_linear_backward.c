@@ -16,13 +16,22 @@
 
 /* A product of each group, rows x columns, cut into blocks. */
 typedef struct block_job {
-    const training_kernels *kernels;
+    const linear_backward_kernels *kernels;
+    const training_kernels *training;
     const linear_backward_x_args *x; /* one of the two; the other is NULL */
     const linear_backward_w_args *w;
     float *const *results;
     int64_t groups, rows, columns;
     int64_t row_block, row_blocks, column_block, column_blocks;
 } block_job;
+
+/* The bias goes with the first columns. */
+static void run_weights(const block_job *job, const linear_part *part) {
+    const linear_backward_w_args *a = job->w;
+    job->kernels->w(a, part);
+    if (part->out_begin == 0 && a->db && a->db[part->group])
+        job->training->bias(a, part->group, part->row_begin, part->row_end);
+}
 
 static void run_part(void *context, int64_t index, int worker) {
     (void)worker;
@@ -40,9 +49,9 @@ static void run_part(void *context, int64_t index, int worker) {
     for (; part.group < job->groups;
          part.group = shared_next(job->results, job->groups, part.group)) {
         if (job->x)
-            job->kernels->linear_backward_x(job->x, &part);
+            job->kernels->x(job->x, &part);
         else
-            job->kernels->linear_backward_w(job->w, &part);
+            run_weights(job, &part);
     }
 }
 
@@ -55,12 +64,14 @@ static void run_all(void *context, int64_t index, int worker) {
 }
 
 /* `depth`: the numbers that are added up for each result. */
-static void run_blocks(cpu_backend *cpu, block_job *job, int64_t depth) {
+static void run_blocks(cpu_backend *cpu, block_job *job, int64_t depth, linear_math math) {
     if (!job->results || job->groups <= 0 || job->rows <= 0 || job->columns <= 0)
         return;
     int64_t blocks = (job->rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
     int64_t units = (job->rows + BLOCK_UNIT - 1) / BLOCK_UNIT;
-    job->kernels = &cpu->kernels->common->training;
+    job->training = &cpu->kernels->common->training;
+    job->kernels = math == LINEAR_BF16 && cpu->kernels->backward_bf16 ? cpu->kernels->backward_bf16
+                                                                      : &job->training->linear;
     job->row_block = (units + blocks - 1) / blocks * BLOCK_UNIT;
     job->row_blocks = (job->rows + job->row_block - 1) / job->row_block;
     job->column_block = BACKWARD_PART_COLUMNS;
@@ -82,7 +93,7 @@ void cpu_run_linear_backward_x(cpu_backend *cpu, const linear_backward_x_args *a
                      .groups = args->groups,
                      .rows = args->rows,
                      .columns = args->in};
-    run_blocks(cpu, &job, args->out);
+    run_blocks(cpu, &job, args->out, args->math);
 }
 
 void cpu_run_linear_backward_w(cpu_backend *cpu, const linear_backward_w_args *args) {
@@ -91,5 +102,5 @@ void cpu_run_linear_backward_w(cpu_backend *cpu, const linear_backward_w_args *a
                      .groups = args->groups,
                      .rows = args->out,
                      .columns = args->in};
-    run_blocks(cpu, &job, args->rows);
+    run_blocks(cpu, &job, args->rows, args->math);
 }

@@ -17,11 +17,20 @@ struct cpu_backend;
 /* Rows begin .. end-1 of one group; for some ops, of other things (see run_training.c). */
 typedef void (*training_kernel)(const void *args, int64_t group, int64_t begin, int64_t end);
 
+/* A block of dx, or of dw without the bias: rows by columns out_begin .. out_end-1 of it. */
+typedef struct linear_backward_kernels {
+    void (*x)(const linear_backward_x_args *a, const struct linear_part *part);
+    void (*w)(const linear_backward_w_args *a, const struct linear_part *part);
+} linear_backward_kernels;
+
+/* With bf16 dot products, for LINEAR_BF16 where the machine has them (linear_dot_backward.c). */
+extern const linear_backward_kernels linear_backward_dot;
+
 typedef struct training_kernels {
     training_kernel rows[OP_COUNT];
-    /* A block of dx (rows by columns out_begin .. out_end-1), or of dw. */
-    void (*linear_backward_x)(const linear_backward_x_args *a, const struct linear_part *part);
-    void (*linear_backward_w)(const linear_backward_w_args *a, const struct linear_part *part);
+    linear_backward_kernels linear; /* for either math */
+    /* db for rows out_begin .. out_end-1 of w */
+    void (*bias)(const linear_backward_w_args *a, int64_t group, int64_t begin, int64_t end);
     void (*attention_backward)(const attention_backward_args *a, int64_t sequence, int64_t kv_head);
 } training_kernels;
 
