@@ -258,16 +258,6 @@ static c2c_status build_learners(training_network *n, c2c_error *error) {
 
 /* ---- Opening ------------------------------------------------------------------------------ */
 
-/* Backward products see rows of outputs, the longest of which are logits. */
-static c2c_status reserve_rows(const training_network *n, c2c_error *error) {
-    const model_config *c = &n->receiver.config;
-    int64_t longest = max_i64(c->vocabulary, c->feed_forward);
-    for (size_t i = 0; i < n->parameters.tensor_count; i++)
-        for (int k = 0; k < n->tensors[i].view.rank && n->tensors[i].view.rank == 2; k++)
-            longest = max_i64(longest, n->tensors[i].view.shape[k]);
-    return backend_reserve(n->inner, (size_t)longest, error);
-}
-
 c2c_status training_network_open(training_network **out, const c2c_model *receiver,
                                  const c2c_pair *pairs, size_t pair_count,
                                  const training_options *options, c2c_error *error) {
@@ -294,8 +284,6 @@ c2c_status training_network_open(training_network **out, const c2c_model *receiv
         status = take_parameters(n, pairs, error);
     if (!status)
         status = build_learners(n, error);
-    if (!status)
-        status = reserve_rows(n, error);
     if (status) {
         training_network_close(n);
         return status;

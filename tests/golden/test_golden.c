@@ -450,6 +450,65 @@ static void test_a_changed_fuser_case_fails(void **state) {
     free(fuser);
 }
 
+/* The good training case of "one" and "two": its step, with the models named anew. */
+static char *train_make(const copy *c) {
+    const char *good = "tests/golden/data/train/c2c_qwen3_from_qwen2";
+    const char *const folders[] = {"models/two", "train", "train/pair", "train/pair/initial"};
+    for (size_t i = 0; i < 4; i++)
+        folder_add(c->root, folders[i]);
+    char *model = path_join(c->root, "models/two"), *train = path_join(c->root, "train/pair");
+    char *from = path_join(good, "initial"), *to = path_join(train, "initial");
+    files_copy("tests/golden/data/models/tiny-qwen2", model);
+    files_copy(good, train);
+    files_copy(from, to);
+    const char *config = "{\"model\": {\"base_model\": \"one\", \"teacher_model\": \"two\"}}";
+    test_file_write(train, "config.json", config, strlen(config));
+    free(model);
+    free(from);
+    free(to);
+    return train;
+}
+
+/* Each number is changed by ten times what is allowed and more, and changed back. */
+static void test_a_changed_training_case_fails(void **state) {
+    copy *c = *state;
+    char *train = train_make(c), *path = path_join(train, "expected.safetensors");
+    static const char *const names[] = {
+        "step3.loss",
+        "step2.grad_norm",
+        "step1.lr",
+        "step3.gate_temperature",
+        "step0.grad.2.value_in.bias",
+        "step0.grad.0.key_gate_logit",
+        "final.3.key_proj_out.bias",
+        "final.1.value_gate_logit",
+    };
+    assert_run(c, 0, "PASS train/pair (worst ");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t size = 0, bytes = 0;
+        char *file = file_read(path, &size);
+        char *numbers = tensor_bytes_find(file, names[i], &bytes);
+        float *changed = malloc(bytes), largest = 0;
+        assert_non_null(changed);
+        memcpy(changed, numbers, bytes);
+        for (size_t k = 0; k < bytes / sizeof *changed; k++)
+            largest = fmaxf(largest, fabsf(changed[k]));
+        changed[0] += 1e-3f * fmaxf(largest, 1);
+        tensor_patch(train, names[i], 0, changed, bytes);
+        assert_run(c, 1, "FAIL train/pair: ");
+        assert_non_null(strstr(output.data, strrchr(names[i], '.') + 1));
+        test_file_write(train, "expected.safetensors", file, size);
+        free(changed);
+        free(file);
+    }
+    /* Other numbers drawn are other gates, and another loss. */
+    const float u = 0.999f;
+    tensor_patch(train, "step0.uniform.0", 0, &u, sizeof u);
+    assert_run(c, 1, "FAIL train/pair: ");
+    free(path);
+    free(train);
+}
+
 /* With a README.json the names of the files say how the sharers act together. */
 static void test_a_fusion_mode_must_be_known(void **state) {
     copy *c = *state;
@@ -517,6 +576,7 @@ int main(void) {
         cmocka_unit_test(test_a_folder_without_cases_fails),
         on_copy(test_a_fuser_without_numbers_or_models_fails),
         on_copy(test_a_changed_fuser_case_fails),
+        on_copy(test_a_changed_training_case_fails),
         on_copy(test_a_fusion_mode_must_be_known),
         on_copy(test_a_real_tokenizer_may_be_absent),
         cmocka_unit_test(test_wrong_options_are_usage),
