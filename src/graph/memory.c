@@ -48,7 +48,9 @@ static bool replace_spans(span_set *set, size_t first, size_t end, const span *w
     size_t after = set->count - (end - first) + count;
     if (!list_grow((void **)&set->items, &set->capacity, after, sizeof *set->items))
         return false;
-    memmove(set->items + first + count, set->items + end, (set->count - end) * sizeof *set->items);
+    if (set->count > end)
+        memmove(set->items + first + count, set->items + end,
+                (set->count - end) * sizeof *set->items);
     for (size_t i = 0; i < count; i++)
         set->items[first + i] = with[i];
     set->count = after;
