@@ -436,6 +436,7 @@ typedef enum c2c_train_event_kind {
     C2C_TRAIN_EVENT_READING = 0, /* data is being read: share */
     C2C_TRAIN_EVENT_NOTE,        /* text: one line that the user should see */
     C2C_TRAIN_EVENT_HELP,        /* text: lines on how to get data that is missing */
+    C2C_TRAIN_EVENT_LOADED,      /* text: one line on how much is trained, and on what */
     C2C_TRAIN_EVENT_BEGIN,       /* `step` steps are done already; text: the folder written to */
     C2C_TRAIN_EVENT_BATCH,       /* a part of a step or of an evaluation is done */
     C2C_TRAIN_EVENT_STEP,        /* a step of the optimizer */

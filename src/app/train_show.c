@@ -138,6 +138,10 @@ bool train_show_event(void *user, const c2c_train_event *e) {
         take_away(s);
         fputs(e->text, stderr);
         break;
+    case C2C_TRAIN_EVENT_LOADED:
+        buffer_append_text(&line, e->text);
+        print(s, &line);
+        break;
     case C2C_TRAIN_EVENT_BEGIN: show_begin(s, e); break;
     case C2C_TRAIN_EVENT_BATCH: draw(s); break;
     case C2C_TRAIN_EVENT_STEP: show_step(s, e); break;

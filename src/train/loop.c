@@ -313,15 +313,21 @@ static c2c_status write_recipe(run *r, c2c_error *error) {
     return status;
 }
 
+c2c_status train_check_folder(const char *folder, bool resume, c2c_error *error) {
+    if (resume || (!checkpoint_exists(folder) && !checkpoint_final_exists(folder)))
+        return C2C_STATUS_OK;
+    return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
+                     "%s holds a run already; go on with it (--resume), or choose another output "
+                     "folder",
+                     folder);
+}
+
 static c2c_status find_start(run *r, c2c_error *error) {
     const train_options *o = r->o;
     char *path = NULL;
-    if (!o->resume && (checkpoint_exists(o->folder) || checkpoint_final_exists(o->folder)))
-        return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
-                         "%s holds a run already; go on with it (--resume), or choose another "
-                         "output folder",
-                         o->folder);
-    c2c_status status = checkpoint_prune(o->folder, 0, error);
+    c2c_status status = train_check_folder(o->folder, o->resume, error);
+    if (!status)
+        status = checkpoint_prune(o->folder, 0, error);
     if (!status && o->resume)
         status = checkpoint_find(&path, o->folder, note, r, error);
     if (!status && path) {

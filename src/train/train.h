@@ -252,6 +252,8 @@ typedef struct train_options {
     void *user;
 } train_options;
 
+/* Refuses a folder that holds a run, unless that is what shall go on. */
+c2c_status train_check_folder(const char *folder, bool resume, c2c_error *error);
 /* Trains, from the newest complete checkpoint on with `resume`, to the end or until the callback
  * stops it. */
 c2c_status train_run(const trainee *t, const train_options *options, c2c_error *error);

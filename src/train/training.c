@@ -202,7 +202,7 @@ static c2c_status plan_loop(training *t, c2c_error *error) {
 
 static c2c_status training_open(training *t, const c2c_model *receiver,
                                 const c2c_model *const *sharers, size_t sharer_count,
-                                const c2c_train_options *options, c2c_error *error) {
+                                const c2c_train_options *options, bool writes, c2c_error *error) {
     *t = (training){.options = options,
                     .receiver = receiver,
                     .sharers = sharers,
@@ -212,6 +212,10 @@ static c2c_status training_open(training *t, const c2c_model *receiver,
                          "training: expected 1 to %d sharers, found %zu", C2C_MAX_SHARERS,
                          sharer_count);
     c2c_status status = open_recipe(t, error);
+    const char *folder = status || options->folder ? options->folder : t->recipe.output_dir;
+    /* Known before a large data set is read. */
+    if (!status && writes && folder)
+        status = train_check_folder(folder, options->resume, error);
     if (!status)
         status = open_network(t, error);
     if (!status)
@@ -232,12 +236,46 @@ static void training_close(training *t) {
     train_recipe_close(&t->recipe);
 }
 
+static void describe(const training *t, c2c_train_summary *s) {
+    const step_plan *p = &t->loop.plan;
+    c2c_model_info info;
+    c2c_model_describe(t->receiver, &info);
+    s->trainable = training_network_parameters(t->network)->parameters;
+    s->parameters = s->trainable + info.parameters;
+    for (size_t i = 0; i < t->sharer_count; i++) {
+        c2c_model_describe(t->sharers[i], &info);
+        s->parameters += info.parameters;
+    }
+    s->train_rows = t->train_rows;
+    s->eval_rows = t->loop.eval_count;
+    s->longest_row = data_set_longest(t->data);
+    s->rows_per_step = p->batch * p->accumulation;
+    s->steps_per_epoch = p->steps_per_epoch;
+    s->steps = p->steps;
+    s->memory_available = system_memory_available();
+}
+
+/* How many parameters there are is what people ask first. */
+static void tell_loaded(const training *t) {
+    c2c_train_summary s = {0};
+    buffer text = {0};
+    describe(t, &s);
+    buffer_printf(
+        &text, "%lld parameters, of which %lld learn; %lld rows to train on, %lld to evaluate on",
+        (long long)s.parameters, (long long)s.trainable, (long long)s.train_rows,
+        (long long)s.eval_rows);
+    if (!text.failed)
+        tell(t, (c2c_train_event){.kind = C2C_TRAIN_EVENT_LOADED, .text = text.data});
+    buffer_free(&text);
+}
+
 c2c_status c2c_train(const c2c_model *receiver, const c2c_model *const *sharers,
                      size_t sharer_count, const c2c_train_options *options, c2c_error *error) {
     training t;
-    c2c_status status = training_open(&t, receiver, sharers, sharer_count, options, error);
+    c2c_status status = training_open(&t, receiver, sharers, sharer_count, options, true, error);
     if (!status) {
         note_left_out(&t);
+        tell_loaded(&t);
         status = train_run(&t.trainee, &t.loop, error);
     }
     training_close(&t);
@@ -304,31 +342,12 @@ static c2c_status foresee_memory(training *t, c2c_train_summary *s, c2c_error *e
     return status;
 }
 
-static void describe(const training *t, c2c_train_summary *s) {
-    const step_plan *p = &t->loop.plan;
-    c2c_model_info info;
-    c2c_model_describe(t->receiver, &info);
-    s->trainable = training_network_parameters(t->network)->parameters;
-    s->parameters = s->trainable + info.parameters;
-    for (size_t i = 0; i < t->sharer_count; i++) {
-        c2c_model_describe(t->sharers[i], &info);
-        s->parameters += info.parameters;
-    }
-    s->train_rows = t->train_rows;
-    s->eval_rows = t->loop.eval_count;
-    s->longest_row = data_set_longest(t->data);
-    s->rows_per_step = p->batch * p->accumulation;
-    s->steps_per_epoch = p->steps_per_epoch;
-    s->steps = p->steps;
-    s->memory_available = system_memory_available();
-}
-
 c2c_status c2c_train_check(const c2c_model *receiver, const c2c_model *const *sharers,
                            size_t sharer_count, const c2c_train_options *options,
                            c2c_train_summary *summary, c2c_error *error) {
     training t;
     *summary = (c2c_train_summary){0};
-    c2c_status status = training_open(&t, receiver, sharers, sharer_count, options, error);
+    c2c_status status = training_open(&t, receiver, sharers, sharer_count, options, false, error);
     if (!status) {
         summary->left_out = note_left_out(&t);
         describe(&t, summary);
