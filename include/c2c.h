@@ -29,8 +29,9 @@
  * status trust their caller. Options may be NULL, which means the defaults: unless it is said
  * otherwise, those of a structure that is all zero.
  *
- * The library never prints, never exits, and never reads the environment or a clock; the one
- * exception is a broken invariant of its own, which ends the program with its place in the source.
+ * The library never prints, never exits, and never reads the environment; the one exception is a
+ * broken invariant of its own, which ends the program with its place in the source. It reads a
+ * clock only to measure and date what training does.
  * All texts are UTF-8; lengths and sizes are in bytes unless they are said to be tokens or rows.
  */
 #ifndef C2C_H

@@ -63,7 +63,7 @@ region *tape_region(const tape *t, const void *memory) {
 
 float *tape_shadow(const tape *t, const void *memory) {
     const region *r = tape_region(t, memory);
-    return r ? (float *)(r->shadow + ((uintptr_t)memory - r->span.begin)) : NULL;
+    return r ? (float *)(void *)(r->shadow + ((uintptr_t)memory - r->span.begin)) : NULL;
 }
 
 bool tape_needs(const tape *t, const void *memory) {

@@ -101,8 +101,8 @@ static c2c_status check_bytes(const char *folder, const char *name, int64_t byte
 
 static c2c_status check_item(const char *folder, const json_value *item, const char *where,
                              c2c_error *error) {
-    const char *name, *checksum;
-    int64_t bytes;
+    const char *name = NULL, *checksum = NULL;
+    int64_t bytes = 0;
     c2c_status status = json_get_string(item, "name", NULL, &name, where, error);
     if (!status)
         status = json_get_string(item, "crc32c", NULL, &checksum, where, error);

@@ -103,9 +103,11 @@ static void add_ranges(pass_draft *d, const int32_t *ids, const section_rows *se
 static void add_tokens(pass_draft *d, size_t sample, const int32_t *ids,
                        const section_rows *section, int64_t row) {
     for (int64_t i = section->start; i < section->end; i++)
-        if (ids[i] != C2C_PADDING)
+        if (ids[i] != C2C_PADDING) {
             d->tokens[d->count++] =
-                (pass_token){.sample = sample, .position = i, .row = row++, .id = ids[i]};
+                (pass_token){.sample = sample, .position = i, .row = row, .id = ids[i]};
+            row++;
+        }
 }
 
 static bool draft_begin(pass_draft *d, arena *memory, int64_t tokens, int64_t ranges,

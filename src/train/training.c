@@ -101,7 +101,7 @@ static int64_t note_left_out(const training *t) {
 static c2c_status check_samples(training *t, c2c_error *error) {
     c2c_status status = C2C_STATUS_OK;
     for (int64_t i = 0; i < data_set_count(t->data) && !status; i++) {
-        const training_sample *s;
+        const training_sample *s = NULL;
         buffer name = {0};
         data_set_name(t->data, i, &name);
         status = fill(t, &(uint32_t){(uint32_t)i}, 1, &s, error);
@@ -203,15 +203,26 @@ static c2c_status plan_loop(training *t, c2c_error *error) {
 static c2c_status training_open(training *t, const c2c_model *receiver,
                                 const c2c_model *const *sharers, size_t sharer_count,
                                 const c2c_train_options *options, bool writes, c2c_error *error) {
+    const argument needed[] = {{"receiver", receiver},
+                               {"sharers", sharers},
+                               {"options", options},
+                               {"options->recipe", options ? options->recipe : NULL}};
     *t = (training){.options = options,
                     .receiver = receiver,
                     .sharers = sharers,
                     .sharer_count = sharer_count};
+    c2c_status status = error_arguments(error, "c2c_train", needed, sizeof needed / sizeof *needed);
+    if (status)
+        return status;
     if (sharer_count < 1 || sharer_count > C2C_MAX_SHARERS)
         return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
                          "training: expected 1 to %d sharers, found %zu", C2C_MAX_SHARERS,
                          sharer_count);
-    c2c_status status = open_recipe(t, error);
+    for (size_t i = 0; i < sharer_count; i++)
+        if (!sharers[i])
+            return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "sharer %zu: must not be NULL",
+                             i + 1);
+    status = open_recipe(t, error);
     const char *folder = status || options->folder ? options->folder : t->recipe.output_dir;
     /* Known before a large data set is read. */
     if (!status && writes && folder)
@@ -346,8 +357,11 @@ c2c_status c2c_train_check(const c2c_model *receiver, const c2c_model *const *sh
                            size_t sharer_count, const c2c_train_options *options,
                            c2c_train_summary *summary, c2c_error *error) {
     training t;
+    c2c_status status = ARGUMENTS_CHECK(error, {"summary", summary});
+    if (status)
+        return status;
     *summary = (c2c_train_summary){0};
-    c2c_status status = training_open(&t, receiver, sharers, sharer_count, options, false, error);
+    status = training_open(&t, receiver, sharers, sharer_count, options, false, error);
     if (!status) {
         summary->left_out = note_left_out(&t);
         describe(&t, summary);

@@ -132,6 +132,20 @@ static void test_null_in_sessions(void **state) {
     c2c_free(NULL);
 }
 
+static void test_null_in_training(void **state) {
+    (void)state;
+    const c2c_model *const sharers[] = {sharer}, *const none[] = {NULL};
+    const c2c_train_options options = {.recipe = "x.json"}, no_recipe = {.folder = "x"};
+    c2c_train_summary summary;
+    REFUSED(c2c_train(NULL, sharers, 1, &options, E), "c2c_train: `receiver`");
+    REFUSED(c2c_train(receiver, NULL, 1, &options, E), "`sharers`");
+    REFUSED(c2c_train(receiver, none, 1, &options, E), "sharer 1");
+    REFUSED(c2c_train(receiver, sharers, 1, NULL, E), "`options`");
+    REFUSED(c2c_train(receiver, sharers, 1, &no_recipe, E), "`options->recipe`");
+    REFUSED(c2c_train_check(receiver, sharers, 1, &options, NULL, E), "`summary`");
+    REFUSED(c2c_train_check(receiver, sharers, 1, NULL, &summary, E), "`options`");
+}
+
 static void test_values_that_enums_lack(void **state) {
     (void)state;
     c2c_model *m;
@@ -211,6 +225,7 @@ int main(void) {
         cmocka_unit_test(test_null_while_opening),
         cmocka_unit_test(test_null_in_texts),
         cmocka_unit_test(test_null_in_sessions),
+        cmocka_unit_test(test_null_in_training),
         cmocka_unit_test(test_values_that_enums_lack),
         cmocka_unit_test(test_two_engines),
         cmocka_unit_test(test_success_leaves_the_error_alone),
