@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <yaml.h>
 
+/* Every alias looks through them all. */
+#define MAX_ANCHORS 1024
+
 typedef struct yaml_builder {
     arena *memory;
     const char *name;
@@ -31,6 +34,8 @@ static char *copy_text(yaml_builder *b, const yaml_char_t *text, size_t length) 
 }
 
 static c2c_status remember_anchor(yaml_builder *b, yaml_item *item) {
+    if (b->anchored_count == MAX_ANCHORS)
+        return yaml_fail(item, b->name, "more than 1024 anchors", b->error);
     if (b->anchored_count == b->anchored_room) {
         size_t room = b->anchored_room ? 2 * b->anchored_room : 16;
         yaml_item **items = realloc(b->anchored, room * sizeof *items);

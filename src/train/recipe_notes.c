@@ -75,7 +75,8 @@ c2c_status recipe_note_unknown(train_recipe *recipe, const json_value *object, c
     if (!object || object->type != JSON_OBJECT)
         return C2C_STATUS_OK;
     c2c_status status = C2C_STATUS_OK;
-    for (uint32_t m = 0; m < object->count && !status; m++) {
+    /* What would not be noted is not looked for either: a hostile file has millions of keys. */
+    for (uint32_t m = 0; m < object->count && !status && recipe->note_count < MAX_NOTES; m++) {
         const json_member *member = &object->members[m];
         size_t i = 0;
         while (known[i] && (strlen(known[i]) != member->key_length ||

@@ -164,6 +164,12 @@ static void test_bounds(void **state) {
                  "%c: &%c {<<: [*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c,*%c]}\n", c, c, c - 1, c - 1, c - 1,
                  c - 1, c - 1, c - 1, c - 1, c - 1, c - 1);
     assert_refused(wide, "too many values");
+    /* Looking for anchors takes time as well. */
+    buffer anchors = {0};
+    for (int i = 0; i < 1025; i++)
+        buffer_printf(&anchors, "- &a%d x\n", i);
+    assert_refused(anchors.data, "line 1025", "anchors");
+    buffer_free(&anchors);
     size_t large = YAML_MAX_BYTES + 1;
     char *text = malloc(large);
     memset(text, ' ', large);

@@ -128,6 +128,20 @@ static void test_notes(void **state) {
     train_recipe_close(&r);
 }
 
+/* Of keys without end only the first ones are noted. */
+static void test_notes_are_bounded(void **state) {
+    (void)state;
+    train_recipe r;
+    buffer text = {0};
+    buffer_append_text(&text, GOOD "more: 1\n");
+    for (int i = 0; i < 1000; i++)
+        buffer_printf(&text, "a_key_of_some_length_that_nobody_has_ever_read_%d: 1\n", i);
+    assert_ok(parse(&r, text.data, NULL));
+    assert_int_equal(r.note_count, 256);
+    train_recipe_close(&r);
+    buffer_free(&text);
+}
+
 /* ---- What is refused ------------------------------------------------------------------------ */
 
 static void test_refused(void **state) {
@@ -218,9 +232,9 @@ static void test_published(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),  cmocka_unit_test(test_overrides),
-        cmocka_unit_test(test_notes),     cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_published),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_overrides),
+        cmocka_unit_test(test_notes),    cmocka_unit_test(test_notes_are_bounded),
+        cmocka_unit_test(test_refused),  cmocka_unit_test(test_published),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
