@@ -116,8 +116,14 @@ typedef enum c2c_compute {
     C2C_COMPUTE_BF16      /* inputs of matrix products rounded to bf16, sums in f32 */
 } c2c_compute;
 
+typedef enum c2c_model_weights {
+    C2C_MODEL_WEIGHTS_STORED = 0, /* as they are in the files, mapped */
+    C2C_MODEL_WEIGHTS_INT8        /* matrices as 8-bit integers, made when the model is opened */
+} c2c_model_weights;
+
 typedef struct c2c_model_options {
     c2c_compute compute;
+    c2c_model_weights weights;
     const char *chat_template; /* path of a Jinja template used instead of the folder's; or NULL */
 } c2c_model_options;
 

@@ -21,6 +21,7 @@ typedef struct ask_settings {
     int64_t top_k, seed; /* seed -1: not given */
     int dtype;           /* as in c2c_compute */
     int64_t threads, context;
+    int weights;        /* as in c2c_model_weights */
     const char *isa;    /* see names.h */
     plan_spec plan;     /* of plan_text, made by ask_check, as what follows */
     moment_choice when; /* of date */

@@ -56,6 +56,7 @@ static size_t bench_options(bench_settings *s, option *rows) {
          .shown = "all processors",
          .help = "threads to compute with"},
         isa_option(&s->isa),
+        weights_option(&s->weights),
         PATH_OPTION("--tokenizer", tokenizer, "measure a tokenizer instead: its folder"),
         {.name = "--text",
          .value = "FILE",

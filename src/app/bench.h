@@ -10,7 +10,7 @@ typedef struct bench_settings {
     const char *pair, *receiver, *sharer, *fuser; /* a folder of three, or each; NULL: none */
     const char *models, *isa;                     /* or NULL */
     int64_t prompt_tokens, new_tokens, batch, threads, repeat;
-    int dtype; /* as in c2c_compute */
+    int dtype, weights; /* as in c2c_compute and c2c_model_weights */
     bool json;
 } bench_settings;
 

@@ -61,7 +61,8 @@ static c2c_status open_models(bench_world *w, c2c_error *error) {
                                             .models = s->models,
                                             .compute = (c2c_compute)s->dtype,
                                             .threads = s->threads,
-                                            .isa = s->isa},
+                                            .isa = s->isa,
+                                            .weights = (c2c_model_weights)s->weights},
                            error);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         free(parts[i]);

@@ -17,6 +17,7 @@ typedef struct demo_settings {
     int64_t questions, limit, threads;
     int dtype;
     const char *isa;
+    int weights;
     bool json, train;
     const char *recipe, *output; /* of training */
 } demo_settings;
@@ -53,6 +54,7 @@ static c2c_status open_pair(pair *p, const char *folder, const demo_settings *s,
                                             .compute = (c2c_compute)s->dtype,
                                             .threads = s->threads,
                                             .isa = s->isa,
+                                            .weights = (c2c_model_weights)s->weights,
                                             .context = 1024},
                            error);
     else
@@ -125,6 +127,7 @@ static int demo_run(const verb *v, int argc, char *const *argv) {
                                .shown = "all processors",
                                .help = "threads to compute with"},
                               isa_option(&s.isa),
+                              weights_option(&s.weights),
                               {.name = "--train",
                                .kind = OPTION_FLAG,
                                .target = &s.train,

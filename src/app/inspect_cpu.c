@@ -6,8 +6,9 @@ static const char *const meanings[CPU_ISA_COUNT] = {
     [CPU_ISA_PORTABLE] = "plain C",
     [CPU_ISA_AVX2] = "AVX2, FMA and F16C",
     [CPU_ISA_AVX512] = "AVX-512 F, BW, DQ and VL",
+    [CPU_ISA_AVX512_VNNI] = "and dot products of int8",
     [CPU_ISA_AVX512_BF16] = "and dot products of bf16",
-    [CPU_ISA_AMX] = "and tiles of bf16",
+    [CPU_ISA_AMX] = "and tiles of both",
 };
 
 void inspect_cpu(report *r) {

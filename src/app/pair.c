@@ -41,6 +41,7 @@ c2c_status pair_check_tokens(const c2c_model *receiver_model, const c2c_model *s
 static c2c_status open_model(c2c_model **model, const pair *p, const char *name,
                              const pair_settings *settings, c2c_error *error) {
     const c2c_model_options options = {.compute = settings->compute,
+                                       .weights = settings->weights,
                                        .chat_template = settings->chat_template};
     char *path;
     c2c_status status = name_resolve(&path, name, settings->models, error);

@@ -26,6 +26,7 @@
 #define GROUPS_OFFSET_count_ids             0
 #define GROUPS_OFFSET_zero                  0
 #define GROUPS_OFFSET_step_advance          0
+#define GROUPS_OFFSET_quantize              0
 #define GROUPS_OFFSET_linear_backward_x     offsetof(linear_backward_x_args, groups)
 #define GROUPS_OFFSET_linear_backward_w     offsetof(linear_backward_w_args, groups)
 #define GROUPS_OFFSET_rmsnorm_backward      offsetof(rmsnorm_backward_args, groups)

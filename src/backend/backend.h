@@ -27,7 +27,7 @@
     X(embed, 0)                                                                                    \
     X(rmsnorm, 3)                                                                                  \
     X(layernorm, 4)                                                                                \
-    X(linear, 4)                                                                                   \
+    X(linear, 5)                                                                                   \
     X(activate, 3)                                                                                 \
     X(add, 3)                                                                                      \
     X(add_difference, 3)                                                                           \
@@ -44,6 +44,7 @@
     X(count_ids, 0)                                                                                \
     X(zero, 0)                                                                                     \
     X(step_advance, 0)                                                                             \
+    X(quantize, 0)                                                                                 \
     /* training: see backward.h */                                                                 \
     X(linear_backward_x, 3)                                                                        \
     X(linear_backward_w, 4)                                                                        \
@@ -111,19 +112,36 @@ typedef struct layernorm_args {
  * bf16) to bf16 first. Sums are f32 in both. */
 typedef enum linear_math { LINEAR_F32 = 0, LINEAR_BF16 } linear_math;
 
-/* y[p][n, o] (= or +=) sum_i x[p][n, i] * w[p][o, i] + b[p][o]. Rows of w may be longer than
- * `in` (w_stride): concat(a, b) W^T is two linears, the second with accumulate. */
+/* Elements of x that have one scale beside i8 weights. */
+#define LINEAR_INT8_BLOCK 128
+
+/* y[p][n, o] (= or +=) sum_i x[p][n, i] * w[p][o, i] + b[p][o]. i8 weights are integers that
+ * scale[p][o] multiplies; x is then rounded to integers, too, whatever the math: in blocks of
+ * LINEAR_INT8_BLOCK elements to x' = s * round(x * (127 / m)), s = m / 127, m the largest |x| of
+ * the block (all 0 where m is below 1e-36, NaN where it is not finite). Rows of w may be longer
+ * than `in` (w_stride): concat(a, b) W^T is two linears, the second with accumulate. */
 typedef struct linear_args {
     float *const *y;
     const float *const *x;
-    const void *const *w; /* [out, in] of w_type */
-    const void *const *b; /* [out] of b_type; the table, or one pointer in it, may be NULL */
+    const void *const *w;      /* [out, in] of w_type */
+    const void *const *b;      /* [out] of b_type; the table, or one pointer in it, may be NULL */
+    const float *const *scale; /* [out]: of i8 weights; else NULL */
     int32_t groups;
     dtype w_type, b_type;
     linear_math math;
     int64_t rows, in, out, y_stride, x_stride, w_stride;
     bool accumulate; /* += into y */
 } linear_args;
+
+/* For each row n: scale[n] = m / 127, y[n, i] = round(x[n, i] * (127 / m)), ties to even, m the
+ * largest |x[n, :]|; both are 0 where m is below 1e-36. */
+typedef struct quantize_args {
+    int8_t *y;     /* [N, features] */
+    float *scale;  /* [N] */
+    const void *x; /* of x_type: f32, f16 or bf16 */
+    int64_t rows, features, x_stride;
+    dtype x_type;
+} quantize_args;
 
 /* silu(x) = x / (1 + exp(-x)); gelu_tanh(x) = x / (1 + exp(-2 sqrt(2/pi) (x + 0.044715 x^3))),
  * which is 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); gelu(x) = x Phi(x), the exact (erf)

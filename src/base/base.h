@@ -227,6 +227,9 @@ void thread_pool_run(thread_pool *pool, int64_t count, thread_task task, void *c
 
 int system_processors(void);           /* that this process may use, >= 1; heeds containers */
 int64_t system_memory_available(void); /* bytes that can be used without swapping; < 0: unknown */
+/* Mapped bytes that are not needed for now: the whole pages among them take no memory until they
+ * are read again. */
+void system_pages_unneeded(const void *bytes, size_t length);
 double system_seconds(void);           /* a steady clock */
 double system_processor_seconds(void); /* that this process has used, all its threads */
 

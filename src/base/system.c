@@ -53,6 +53,13 @@ static int processors_of_container(void) {
     return whole < INT_MAX ? (int)whole : INT_MAX;
 }
 
+void system_pages_unneeded(const void *bytes, size_t length) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)bytes;
+    uintptr_t first = (begin + page - 1) / page * page, end = (begin + length) / page * page;
+    if (first < end)
+        (void)madvise((void *)first, end - first, MADV_DONTNEED); /* advice: it may fail */
+}
+
 int system_processors(void) {
     cpu_set_t set;
     long n = 0;

@@ -92,6 +92,7 @@ static void linear(const c2c_model *model, float *y, const float *x, weight w, w
                                              .x = &x,
                                              .w = &w.data,
                                              .b = bias.data ? &bias.data : NULL,
+                                             .scale = w.scale ? &w.scale : NULL,
                                              .groups = 1,
                                              .w_type = w.type,
                                              .b_type = bias.type,

@@ -92,6 +92,8 @@ int64_t model_cache_row_bytes(const model_config *config);
 typedef struct weight {
     const void *data; /* NULL: the model has none here */
     dtype type;
+    const float *scale;   /* of i8 matrices, which are in backend memory: [rows]; else NULL */
+    const tensor *source; /* what the file has */
 } weight;
 
 typedef struct layer_weights {
@@ -117,6 +119,7 @@ struct c2c_model {
     layer_weights *layers;
     float *frequencies; /* [2][D / 2] backend memory: full and sliding layers */
     float *norm_memory; /* gemma: 1 + weight of every norm, backend memory */
+    void **int8_memory; /* [layers + 1] backend memory: matrices made of the file's; or NULL */
     int64_t parameters, weight_bytes;
 };
 
@@ -127,6 +130,10 @@ c2c_status model_messages_write(buffer *json, const c2c_message *messages, size_
 /* Finds every weight of the config in model->files, checks shapes and imports them (weights.c). */
 c2c_status model_weights_bind(c2c_model *model, c2c_error *error);
 void model_weights_release(c2c_model *model);
+
+/* Makes 8-bit integers of all matrices but the embedding (quantize.c). */
+c2c_status model_weights_quantize(c2c_model *model, c2c_error *error);
+void model_int8_release(c2c_model *model);
 
 /* ---- KV cache (cache.c) ------------------------------------------------------------------- */
 

@@ -53,6 +53,7 @@ static void bind(binder *b, weight *w, int64_t rows, int64_t columns, const char
     b->status =
         backend_import(b->model->backend, &w->data, view->data, tensor_bytes(view), b->error);
     w->type = view->type;
+    w->source = view;
     b->model->parameters += tensor_elements(view);
     b->model->weight_bytes += (int64_t)tensor_bytes(view);
 }
@@ -175,9 +176,15 @@ static void release_norm(const c2c_model *model, weight w) {
         backend_release_import(model->backend, w.data);
 }
 
+/* Integers lie in int8_memory; what they were made of was released then. */
+static void release_matrix(const c2c_model *model, weight w) {
+    if (w.type != DTYPE_I8)
+        backend_release_import(model->backend, w.data);
+}
+
 void model_weights_release(c2c_model *model) {
     if (!model->config.tied)
-        backend_release_import(model->backend, model->head.data);
+        release_matrix(model, model->head);
     backend_release_import(model->backend, model->embedding.data);
     release_norm(model, model->final_norm);
     for (int i = 0; model->layers && i < model->config.layers; i++) {
@@ -190,8 +197,9 @@ void model_weights_release(c2c_model *model) {
         for (size_t j = 0; j < sizeof norms / sizeof *norms; j++)
             release_norm(model, norms[j]);
         for (size_t j = 0; j < sizeof rest / sizeof *rest; j++)
-            backend_release_import(model->backend, rest[j].data);
+            release_matrix(model, rest[j]);
     }
+    model_int8_release(model);
     backend_release(model->backend, model->norm_memory);
     model->norm_memory = NULL;
     free(model->layers);

@@ -63,8 +63,9 @@ void build_layernorm(op_case *c, const op_sizes *s, test_random *r) {
 void build_linear(op_case *c, const op_sizes *s, test_random *r) {
     int64_t x_stride = s->features + s->padding, w_stride = s->features + 3 * s->padding;
     int64_t y_stride = s->out + 2 * s->padding;
+    dtype w_type = s->int8 ? DTYPE_I8 : s->w_type;
     c->args.linear = (linear_args){.groups = (int32_t)s->groups,
-                                   .w_type = s->w_type,
+                                   .w_type = w_type,
                                    .b_type = s->b_type,
                                    .math = s->math,
                                    .rows = s->rows,
@@ -80,12 +81,39 @@ void build_linear(op_case *c, const op_sizes *s, test_random *r) {
     const void **w = add_table(c, offsetof(linear_args, w), s->groups);
     /* The last row of a weight ends with its last element: reading on would leave the file. */
     for (int64_t p = 0; p < s->groups; p++)
-        w[p] = add_weights(c, r, s->w_type, (s->out - 1) * w_stride + s->features);
+        w[p] = add_weights(c, r, w_type, (s->out - 1) * w_stride + s->features);
+    const void **scale = s->int8 ? add_table(c, offsetof(linear_args, scale), s->groups) : NULL;
+    for (int64_t p = 0; p < s->groups && scale; p++) {
+        float *scales = add_floats(c, r, 1, s->out, false);
+        for (int64_t o = 0; o < s->out; o++)
+            scales[o] /= 127;
+        scale[p] = scales;
+    }
     if (!s->optional)
         return;
     const void **b = add_table(c, offsetof(linear_args, b), s->groups);
     for (int64_t p = 0; p < s->groups; p++)
         b[p] = s->padding && p == 0 ? NULL : add_weights(c, r, s->b_type, s->out);
+}
+
+void build_quantize(op_case *c, const op_sizes *s, test_random *r) {
+    int64_t x_stride = s->features + s->padding;
+    size_t count = (size_t)(s->rows * s->features);
+    int8_t *y = add_buffer(c, count, true, false);
+    memset(y, 3, count);
+    void *x = add_weights(c, r, s->w_type, s->rows * x_stride);
+    if (s->optional) /* a row of zeros */
+        memset(x, 0, (size_t)s->features * dtype_size(s->w_type));
+    c->args.quantize = (quantize_args){.y = y,
+                                       .scale = add_floats(c, r, 1, s->rows, true),
+                                       .x = x,
+                                       .rows = s->rows,
+                                       .features = s->features,
+                                       .x_stride = x_stride,
+                                       .x_type = s->w_type};
+    add_pointer(c, offsetof(quantize_args, y));
+    add_pointer(c, offsetof(quantize_args, scale));
+    add_pointer(c, offsetof(quantize_args, x));
 }
 
 void build_activate(op_case *c, const op_sizes *s, test_random *r) {

@@ -55,6 +55,7 @@ op_sizes op_sizes_random(test_random *r) {
         .accumulate = PICK(r, false, true),
         .in_place = PICK(r, false, true),
         .optional = PICK(r, false, true),
+        .int8 = PICK(r, false, false, true),
     };
 }
 
@@ -92,6 +93,12 @@ static uint16_t random_f16(test_random *r) {
 void *add_weights(op_case *c, test_random *r, dtype type, int64_t count) {
     if (type == DTYPE_F32)
         return add_floats(c, r, 1, count, false);
+    if (type == DTYPE_I8) {
+        int8_t *bytes = add_buffer(c, (size_t)count, false, false);
+        for (int64_t i = 0; i < count; i++)
+            bytes[i] = (int8_t)(random_below(r, 255) - 127);
+        return bytes;
+    }
     uint16_t *data = add_buffer(c, (size_t)count * sizeof *data, false, false);
     for (int64_t i = 0; i < count; i++)
         data[i] = type == DTYPE_F16 ? random_f16(r) : bf16_from_f32(random_float(r));
@@ -162,6 +169,7 @@ const op_row op_rows[OP_COUNT] = {
                    build_sample},
     [OP_count_ids] = {OP_count_ids, 0, "integers", build_count_ids},
     [OP_zero] = {OP_zero, 0, "zeros", build_zero},
+    [OP_quantize] = {OP_quantize, 0, "the same roundings", build_quantize},
     [OP_step_advance] = {OP_step_advance, 0, "integers", build_step_advance},
     [OP_linear_backward_x] = {OP_linear_backward_x, 2e-5f,
                               "f32 sums of at most 130 products below 1", build_linear_backward_x},

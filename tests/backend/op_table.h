@@ -26,6 +26,7 @@ typedef struct op_sizes {
     linear_math math;
     activation activation;
     bool accumulate, in_place;
+    bool int8;     /* weights of a linear */
     bool optional; /* the tables that may be NULL are there (with a NULL inside, when padding) */
 } op_sizes;
 

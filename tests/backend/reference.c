@@ -34,17 +34,52 @@ void reference_rmsnorm(const rmsnorm_args *a) {
         }
 }
 
+/* Numbers as integers times a scale: both in f32, as the op says, so that ties are the same. */
+static float quantum(float largest) {
+    return largest > 1e-36f ? largest / 127 : 0;
+}
+
+static float quantized(float x, float largest) {
+    return largest > 1e-36f ? rintf(x * (127 / largest)) : 0;
+}
+
+void reference_quantize(const quantize_args *a) {
+    for (int64_t n = 0; n < a->rows; n++) {
+        float largest = 0;
+        for (int64_t i = 0; i < a->features; i++)
+            largest = fmaxf(largest, fabsf((float)weight(a->x_type, a->x, n * a->x_stride + i)));
+        a->scale[n] = quantum(largest);
+        for (int64_t i = 0; i < a->features; i++)
+            a->y[n * a->features + i] =
+                (int8_t)quantized((float)weight(a->x_type, a->x, n * a->x_stride + i), largest);
+    }
+}
+
+/* Element i of a row as a linear with i8 weights sees it. */
+static double rounded_to_block(const float *row, int64_t in, int64_t i) {
+    int64_t begin = i / LINEAR_INT8_BLOCK * LINEAR_INT8_BLOCK;
+    float largest = 0;
+    for (int64_t k = begin; k < in && k < begin + LINEAR_INT8_BLOCK; k++)
+        largest = fmaxf(largest, fabsf(row[k]));
+    return (double)quantized(row[i], largest) * quantum(largest);
+}
+
+static double linear_product(const linear_args *a, int64_t p, int64_t n, int64_t o, int64_t i) {
+    const float *row = a->x[p] + n * a->x_stride;
+    int64_t at = o * a->w_stride + i;
+    if (a->w_type == DTYPE_I8)
+        return rounded_to_block(row, a->in, i) * ((const int8_t *)a->w[p])[at] * a->scale[p][o];
+    double w = weight(a->w_type, a->w[p], at);
+    return a->math == LINEAR_BF16 ? round_bf16(row[i]) * round_bf16(w) : row[i] * w;
+}
+
 void reference_linear(const linear_args *a) {
-    bool round = a->math == LINEAR_BF16;
     for (int64_t p = 0; p < a->groups; p++)
         for (int64_t n = 0; n < a->rows; n++)
             for (int64_t o = 0; o < a->out; o++) {
                 double sum = 0;
-                for (int64_t i = 0; i < a->in; i++) {
-                    double x = a->x[p][n * a->x_stride + i];
-                    double w = weight(a->w_type, a->w[p], o * a->w_stride + i);
-                    sum += round ? round_bf16(x) * round_bf16(w) : x * w;
-                }
+                for (int64_t i = 0; i < a->in; i++)
+                    sum += linear_product(a, p, n, o, i);
                 if (a->b && a->b[p])
                     sum += weight(a->b_type, a->b[p], o);
                 float *y = &a->y[p][n * a->y_stride + o];

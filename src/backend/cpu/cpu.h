@@ -23,8 +23,9 @@ typedef enum cpu_isa {
     CPU_ISA_PORTABLE = 0,
     CPU_ISA_AVX2,
     CPU_ISA_AVX512,
-    CPU_ISA_AVX512_BF16, /* AVX-512 with dot products of bf16 pairs */
-    CPU_ISA_AMX,         /* that, and tiles of bf16 */
+    CPU_ISA_AVX512_VNNI, /* AVX-512 with dot products of 8-bit integers */
+    CPU_ISA_AVX512_BF16, /* that, and dot products of bf16 pairs */
+    CPU_ISA_AMX,         /* that, and tiles of both */
     CPU_ISA_COUNT
 } cpu_isa;
 
@@ -76,6 +77,7 @@ typedef struct cpu_kernels {
     const linear_kernel *linear_f32;              /* LINEAR_F32 */
     const linear_kernel *linear_round;            /* LINEAR_BF16, any weights */
     const linear_kernel *linear_bf16;             /* LINEAR_BF16, bf16 weights */
+    const linear_kernel *linear_int8;             /* i8 weights */
     const linear_backward_kernels *backward_bf16; /* LINEAR_BF16; NULL: those of common */
     peak_kernel peak_bf16;                        /* of linear_bf16; NULL: that of f32 */
 } cpu_kernels;

@@ -8,8 +8,8 @@
 #include <unistd.h>
 #endif
 
-static const char *const names[CPU_ISA_COUNT] = {"portable", "avx2", "avx512", "avx512-bf16",
-                                                 "amx"};
+static const char *const names[CPU_ISA_COUNT] = {"portable",    "avx2",        "avx512",
+                                                 "avx512-vnni", "avx512-bf16", "amx"};
 
 const char *cpu_isa_name(cpu_isa isa) {
     return names[isa];
@@ -29,25 +29,35 @@ bool cpu_isa_find(const char *name, cpu_isa *isa) {
 static const cpu_kernels portable = {.common = &common_portable,
                                      .linear_f32 = &linear_f32_portable,
                                      .linear_round = &linear_round_portable,
-                                     .linear_bf16 = &linear_round_portable};
+                                     .linear_bf16 = &linear_round_portable,
+                                     .linear_int8 = &linear_int8_portable};
 
 #ifdef __x86_64__
 
 static const cpu_kernels avx2 = {.common = &common_avx2,
                                  .linear_f32 = &linear_f32_avx2,
                                  .linear_round = &linear_round_avx2,
-                                 .linear_bf16 = &linear_round_avx2};
+                                 .linear_bf16 = &linear_round_avx2,
+                                 .linear_int8 = &linear_int8_avx2};
 
 static const cpu_kernels avx512 = {.common = &common_avx512,
                                    .linear_f32 = &linear_f32_avx512,
                                    .linear_round = &linear_round_avx512,
-                                   .linear_bf16 = &linear_round_avx512};
+                                   .linear_bf16 = &linear_round_avx512,
+                                   .linear_int8 = &linear_int8_avx512};
+
+static const cpu_kernels avx512_vnni = {.common = &common_avx512,
+                                        .linear_f32 = &linear_f32_avx512,
+                                        .linear_round = &linear_round_avx512,
+                                        .linear_bf16 = &linear_round_avx512,
+                                        .linear_int8 = &linear_int8_vnni};
 
 static const cpu_kernels avx512_bf16 = {.common = &common_avx512,
                                         .linear_f32 = &linear_f32_avx512,
                                         .linear_round = &linear_round_avx512,
                                         .linear_bf16 = &linear_bf16_dot,
                                         .backward_bf16 = &linear_backward_dot,
+                                        .linear_int8 = &linear_int8_vnni,
                                         .peak_bf16 = peak_bf16_dot};
 
 static const cpu_kernels amx = {.common = &common_avx512,
@@ -55,6 +65,7 @@ static const cpu_kernels amx = {.common = &common_avx512,
                                 .linear_round = &linear_round_avx512,
                                 .linear_bf16 = &linear_bf16_amx,
                                 .backward_bf16 = &linear_backward_dot,
+                                .linear_int8 = &linear_int8_amx,
                                 .peak_bf16 = peak_bf16_amx};
 
 /* ---- The processor ------------------------------------------------------------------------ */
@@ -77,8 +88,12 @@ static bool has_leaf7(unsigned subleaf, char word, int bit) {
     return (word == 'a' ? a : word == 'c' ? c : d) >> bit & 1;
 }
 
+static bool has_avx512_vnni(void) {
+    return has_avx512() && has_leaf7(0, 'c', 11);
+}
+
 static bool has_avx512_bf16(void) {
-    return has_avx512() && has_leaf7(1, 'a', 5);
+    return has_avx512_vnni() && has_leaf7(1, 'a', 5);
 }
 
 /* Tiles are large: Linux wants to be asked before a process uses them, and answers the same each
@@ -117,6 +132,7 @@ const cpu_kernels *cpu_kernels_for(cpu_isa isa) {
 #ifdef __x86_64__
     case CPU_ISA_AVX2: return has_avx2() ? &avx2 : NULL;
     case CPU_ISA_AVX512: return has_avx512() ? &avx512 : NULL;
+    case CPU_ISA_AVX512_VNNI: return has_avx512_vnni() ? &avx512_vnni : NULL;
     case CPU_ISA_AVX512_BF16: return has_avx512_bf16() ? &avx512_bf16 : NULL;
     case CPU_ISA_AMX: return has_amx() ? &amx : NULL;
 #endif

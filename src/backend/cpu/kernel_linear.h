@@ -9,6 +9,7 @@
 #define C2C_BACKEND_CPU_KERNEL_LINEAR_H
 
 #include "backend/cpu/kernel_put.h"
+#include "backend/cpu/kernel_quantize.h"
 
 #if LANES == 16
 #define TILE_ROWS 6 /* 24 sums + 4 weights + 1 activation of 32 registers */
@@ -30,7 +31,8 @@ typedef enum weight_read {
     READ_F16,
     READ_BF16,
     READ_F32_ROUND,
-    READ_F16_ROUND
+    READ_F16_ROUND,
+    READ_I8
 } weight_read;
 
 KERNEL_INLINE vec read_weight(weight_read read, const char *row, int64_t i, int64_t n) {
@@ -39,6 +41,7 @@ KERNEL_INLINE vec read_weight(weight_read read, const char *row, int64_t i, int6
     case READ_F16: return vec_load_weight(DTYPE_F16, row, i, n);
     case READ_BF16: return vec_load_weight(DTYPE_BF16, row, i, n);
     case READ_F32_ROUND: return vec_round_bf16(vec_load_weight(DTYPE_F32, row, i, n));
+    case READ_I8: return vec_load_i8(row, i, n);
     case READ_F16_ROUND: return vec_round_bf16(vec_load_weight(DTYPE_F16, row, i, n));
     }
     return (vec){0};
@@ -48,7 +51,7 @@ KERNEL_INLINE vec read_weight(weight_read read, const char *row, int64_t i, int6
  * w over a piece of k; outs is TILE_OUTS or 1. */
 KERNEL_INLINE void tile(weight_read read, int rows, int outs, const linear_block *k,
                         const float *const *x, int64_t row, int64_t out, k_range range, vec *kept) {
-    const int64_t width = read == READ_F32 || read == READ_F32_ROUND ? 4 : 2;
+    const int64_t width = read == READ_F32 || read == READ_F32_ROUND ? 4 : read == READ_I8 ? 1 : 2;
     vec sum[TILE_ROWS][TILE_OUTS];
     const char *w[TILE_OUTS];
     UNROLL for (int o = 0; o < outs; o++) {
@@ -63,7 +66,7 @@ KERNEL_INLINE void tile(weight_read read, int rows, int outs, const linear_block
         UNROLL for (int o = 0; o < outs; o++) {
             /* The next tile's rows lie elsewhere, where the machine does not expect them. For f32
              * and many rows the requests cost more than they save. */
-            if (width == 2 || rows <= 4)
+            if (width <= 2 || rows <= 4)
                 __builtin_prefetch(w[o] + TILE_OUTS * k->w_bytes + i * width);
             vec weight = read_weight(read, w[o], i, LANES);
             UNROLL for (int r = 0; r < rows; r++) sum[r][o] = vec_fma(value[r], weight, sum[r][o]);
@@ -138,11 +141,13 @@ STRIPS(strips_f16, READ_F16)
 STRIPS(strips_bf16, READ_BF16)
 STRIPS(strips_f32_round, READ_F32_ROUND)
 STRIPS(strips_f16_round, READ_F16_ROUND)
+STRIPS(strips_i8, READ_I8)
 #undef STRIPS
 
 static strips_kernel strips_for(dtype type, linear_math math) {
     switch (type) {
     case DTYPE_BF16: return strips_bf16;
+    case DTYPE_I8: return strips_i8;
     case DTYPE_F16: return math == LINEAR_BF16 ? strips_f16_round : strips_f16;
     default: return math == LINEAR_BF16 ? strips_f32_round : strips_f32;
     }
@@ -181,15 +186,37 @@ static void round_rows(const linear_args *a, int64_t group, int64_t begin, int64
     }
 }
 
+/* Packed rows are f32 that were rounded to integers times their block's scale. */
+static void quantize_rows(const linear_args *a, int64_t group, int64_t begin, int64_t end,
+                          void *packed) {
+    float *to = packed;
+    for (int64_t row = begin; row < end; row++, to += a->in) {
+        const float *x = a->x[group] + row * a->x_stride;
+        for (int64_t b = 0; b < a->in; b += LINEAR_INT8_BLOCK) {
+            int64_t block_end = min_i64(a->in, b + LINEAR_INT8_BLOCK);
+            quantum q = quantum_of_floats(x + b, block_end - b);
+            for (int64_t i = b; i < block_end; i += LANES) {
+                vec v = quantize(vec_load_some(x + i, block_end - i), q.inverse) * q.scale;
+                vec_store_some(to + i, v, block_end - i);
+            }
+        }
+    }
+}
+
 #define LINEAR_BLOCK_ROWS (252 / TILE_ROWS * TILE_ROWS)
 
-/* What each instruction set calls linear_f32_<isa> and linear_round_<isa>. */
+/* What each instruction set calls linear_f32_<isa> and so on. */
 #define LINEAR_KERNEL_F32                                                                          \
     { .pack_rows = 1, .step_rows = TILE_ROWS, .block_rows = LINEAR_BLOCK_ROWS, .run = run_linear }
 #define LINEAR_KERNEL_ROUND                                                                        \
     {                                                                                              \
         .pack_rows = 1, .step_rows = TILE_ROWS, .block_rows = LINEAR_BLOCK_ROWS,                   \
         .pack_bytes = rounded_bytes, .pack = round_rows, .run = run_linear                         \
+    }
+#define LINEAR_KERNEL_INT8                                                                         \
+    {                                                                                              \
+        .pack_rows = 1, .step_rows = TILE_ROWS, .block_rows = LINEAR_BLOCK_ROWS,                   \
+        .pack_bytes = rounded_bytes, .pack = quantize_rows, .run = run_linear                      \
     }
 
 #endif

@@ -8,8 +8,9 @@
 
 /* What a block needs to know of the op. */
 typedef struct linear_block {
-    const char *w; /* row 0 */
-    const char *b; /* NULL: none */
+    const char *w;      /* row 0 */
+    const char *b;      /* NULL: none */
+    const float *scale; /* of rows of w; NULL: none */
     float *y;
     int64_t in, w_bytes, y_stride; /* w_bytes: from one row of w to the next */
     dtype b_type;
@@ -38,7 +39,11 @@ KERNEL_INLINE quad bias(const linear_block *k, int64_t out, int64_t n) {
 /* n <= 4 results next to each other. */
 KERNEL_INLINE void put(const linear_block *k, int64_t row, int64_t out, quad sums, int64_t n) {
     float *y = k->y + row * k->y_stride + out;
-    quad old = {0};
+    quad old = {0}, scale = {0};
+    if (k->scale) {
+        memcpy(&scale, k->scale + out, (size_t)n * sizeof *y);
+        sums *= scale;
+    }
     if (k->b)
         sums += bias(k, out, n);
     if (k->accumulate) {
@@ -51,6 +56,7 @@ KERNEL_INLINE void put(const linear_block *k, int64_t row, int64_t out, quad sum
 KERNEL_INLINE linear_block linear_block_of(const linear_args *a, int64_t group) {
     return (linear_block){.w = a->w[group],
                           .b = a->b ? a->b[group] : NULL,
+                          .scale = a->scale ? a->scale[group] : NULL,
                           .y = a->y[group],
                           .in = a->in,
                           .w_bytes = a->w_stride * (int64_t)dtype_size(a->w_type),

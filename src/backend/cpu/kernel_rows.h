@@ -5,6 +5,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/kernel_fuse.h"
+#include "backend/cpu/kernel_quantize.h"
 #include "backend/cpu/vector.h"
 
 #include <math.h>
@@ -244,6 +245,26 @@ static void kernel_argmax(const void *args, int64_t group, int64_t begin, int64_
     }
 }
 
+/* A row of weights of any type. */
+static void kernel_quantize(const void *args, int64_t group, int64_t begin, int64_t end) {
+    (void)group;
+    const quantize_args *a = args;
+    for (int64_t row = begin; row < end; row++) {
+        const char *x = (const char *)a->x + row * a->x_stride * (int64_t)dtype_size(a->x_type);
+        int8_t *y = a->y + row * a->features;
+        vec_ints best = {0};
+        for (int64_t i = 0; i < a->features; i += LANES)
+            best = larger_bits(best, vec_load_weight(a->x_type, x, i, a->features - i));
+        quantum q = quantum_of(largest_size(best));
+        a->scale[row] = q.scale;
+        for (int64_t i = 0; i < a->features; i += LANES) {
+            vec v = quantize(vec_load_weight(a->x_type, x, i, a->features - i), q.inverse);
+            for (int64_t k = 0; k < min_i64(LANES, a->features - i); k++)
+                y[i + k] = (int8_t)v[k];
+        }
+    }
+}
+
 #define ROW_KERNELS                                                                                \
     {                                                                                              \
         [OP_embed] = kernel_embed, [OP_rmsnorm] = kernel_rmsnorm,                                  \
@@ -252,7 +273,7 @@ static void kernel_argmax(const void *args, int64_t group, int64_t begin, int64_
         [OP_rope_table] = kernel_rope_table, [OP_rope] = kernel_rope,                              \
         [OP_scatter_rows] = kernel_scatter_rows, [OP_gather_rows] = kernel_gather_rows,            \
         [OP_copy_rows] = kernel_copy_rows, [OP_fuse_mix] = kernel_fuse_mix,                        \
-        [OP_argmax] = kernel_argmax,                                                               \
+        [OP_argmax] = kernel_argmax, [OP_quantize] = kernel_quantize,                              \
     }
 
 #endif

@@ -6,12 +6,11 @@
  * batch, and on any thread. Rows that fill the last tile are zeros. */
 #ifdef __x86_64__
 #define LANES 16
-#include "backend/cpu/amx.h"
+#include "backend/cpu/kernel_amx.h"
 #include "backend/cpu/kernel_put.h"
 #include "backend/cpu/kernel_sets.h"
 
 #define STEP    32   /* elements of a tile's row */
-#define SIDE    16   /* rows of a tile */
 #define K_BLOCK 1024 /* so that two tiles of outputs, 64 KB, stay in the second-level cache */
 #define STRIP   (2 * SIDE)
 
@@ -22,32 +21,6 @@ static int64_t steps_of(int64_t in) {
 }
 
 /* ---- Packing ------------------------------------------------------------------------------ */
-
-/* v[i][j] becomes v[j][i], of 32-bit elements. */
-static void transpose(__m512i v[SIDE]) {
-    __m512i t[SIDE], u[SIDE];
-    UNROLL for (int i = 0; i < SIDE; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
-    }
-    UNROLL for (int i = 0; i < SIDE; i += 4) {
-        u[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-        u[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-        u[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-        u[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-    /* u[4 g + c] holds column 4 l + c of rows 4 g .. 4 g + 3 in its quarter l */
-    UNROLL for (int c = 0; c < 4; c++) {
-        __m512i p = _mm512_shuffle_i32x4(u[c], u[4 + c], 0x44);
-        __m512i q = _mm512_shuffle_i32x4(u[c], u[4 + c], 0xee);
-        __m512i r = _mm512_shuffle_i32x4(u[8 + c], u[12 + c], 0x44);
-        __m512i s = _mm512_shuffle_i32x4(u[8 + c], u[12 + c], 0xee);
-        v[c] = _mm512_shuffle_i32x4(p, r, 0x88);
-        v[4 + c] = _mm512_shuffle_i32x4(p, r, 0xdd);
-        v[8 + c] = _mm512_shuffle_i32x4(q, s, 0x88);
-        v[12 + c] = _mm512_shuffle_i32x4(q, s, 0xdd);
-    }
-}
 
 static size_t pack_bytes(int64_t in) {
     return (size_t)steps_of(in) * AMX_TILE_BYTES;
@@ -156,24 +129,6 @@ static void tile_two(strip *s, const char *x, int64_t row, int64_t steps, bool f
     }
     AMX_STORE(0, sums, 64);
     AMX_STORE(1, sums + 256, 64);
-}
-
-/* The sums of one tile, whose columns are rows of y, into y. */
-static void put_tile(const linear_block *k, const float *sums, int64_t row, int64_t rows,
-                     int64_t out, int64_t outs) {
-    __m512i v[SIDE];
-    for (int i = 0; i < SIDE; i++)
-        v[i] = _mm512_load_si512(sums + i * SIDE);
-    transpose(v);
-    for (int64_t r = 0; r < rows; r++) {
-        float line[SIDE];
-        _mm512_storeu_si512(line, v[r]);
-        for (int64_t o = 0; o < outs; o += 4) {
-            quad q;
-            memcpy(&q, line + o, sizeof q);
-            put(k, row + r, out + o, q, min_i64(4, outs - o));
-        }
-    }
 }
 
 static void put_strip(const strip *s, const linear_block *k, const linear_part *part, int64_t out,

@@ -22,6 +22,8 @@ typedef struct linear_job {
 } linear_job;
 
 static const linear_kernel *kernel_for(const cpu_kernels *kernels, const linear_args *a) {
+    if (a->w_type == DTYPE_I8)
+        return kernels->linear_int8;
     if (a->math == LINEAR_F32)
         return kernels->linear_f32;
     return a->w_type == DTYPE_BF16 ? kernels->linear_bf16 : kernels->linear_round;

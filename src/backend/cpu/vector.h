@@ -209,6 +209,27 @@ KERNEL_INLINE vec vec_from_f16(const void *p) {
 #endif
 }
 
+KERNEL_INLINE vec vec_from_i8(const void *p) {
+#if LANES == 16
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+#elif LANES == 8
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+#else
+    int8_t bytes[LANES];
+    memcpy(bytes, p, sizeof bytes);
+    return (vec){bytes[0], bytes[1], bytes[2], bytes[3]};
+#endif
+}
+
+/* Elements i .. i+min(n, LANES)-1 of 8-bit integers, the others zero. */
+KERNEL_INLINE vec vec_load_i8(const char *base, int64_t i, int64_t n) {
+    int8_t part[LANES] = {0};
+    if (n >= LANES)
+        return vec_from_i8(base + i);
+    memcpy(part, base + i, (size_t)n);
+    return vec_from_i8(part);
+}
+
 /* The first n < LANES elements of a weight type. Rare, so it is not inlined everywhere. */
 static __attribute__((noinline, unused)) vec vec_load_weight_part(dtype type, const char *p,
                                                                   int64_t n) {
