@@ -195,7 +195,7 @@ static void run_stack(fusion *f, const projector_stack *stack) {
                 run_block(f, stack, done, section_at(f, i)->count, drawn);
     } else {
         for (int64_t rows; done < f->run->rows; done += rows) {
-            rows = stack_block_rows(stack, f->run->rows - done);
+            rows = stack_block_rows(stack, f->run->rows - done, 0);
             run_block(f, stack, done, rows, drawn);
         }
     }

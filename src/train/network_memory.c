@@ -23,7 +23,8 @@ static bool grow_sizes(step_sizes *sizes, const training_network *n, const batch
     bool grown = n->memory.integers == NULL;
     grown |= grow(&sizes->receiver_rows, max_i64(plan->receiver_rows, 1));
     grown |= grow(&sizes->most_rows, max_i64(plan->most_rows, 1));
-    grown |= grow(&sizes->most_fused, plan->most_fused);
+    grown |= grow(&sizes->most_section, max_i64(plan->most_section, 1));
+    grown |= grow(&sizes->most_fused, max_i64(plan->most_fused, 1));
     grown |= grow(&sizes->graded, max_i64(plan->graded, 1));
     grown |= grow(&sizes->integers, plan->integer_count);
     grown |= grow(&sizes->noise, max_i64(plan->noise, 1));
@@ -42,7 +43,8 @@ static void count_calls(training_network *n) {
         for (int k = 0; k < n->learners[s].fuser.stack_count; k++) {
             const projector_stack *stack = &n->learners[s].fuser.stacks[k];
             const projector_kind *kind = stack->spec.kind;
-            int64_t rows = stack_block_rows(stack, max_i64(m->sizes.most_fused, 1)) * stack->groups;
+            int64_t rows =
+                stack->groups * stack_block_rows(stack, m->sizes.most_fused, m->sizes.most_section);
             m->fuse_floats = max_i64(m->fuse_floats, rows * kind->scratch(&stack->spec));
             m->result_floats = max_i64(m->result_floats, rows * features);
             if (kind->summary)

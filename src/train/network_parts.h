@@ -75,6 +75,7 @@ typedef struct batch_plan {
     int64_t stage_rows;        /* for one sharer */
     int64_t *sharer_rows;      /* [pairs] of their caches */
     int64_t most_rows;         /* of one pass of the receiver */
+    int64_t most_section;      /* rows of the longest fused section */
     int64_t most_fused;        /* rows of one call of a fuser */
     int64_t noise;             /* uniform numbers */
 } batch_plan;
@@ -84,8 +85,9 @@ c2c_status batch_plan_make(batch_plan *plan, const training_network *n,
                            const training_sample *samples, size_t count, uint32_t first_sample,
                            c2c_error *error);
 
-/* Rows of one call of a stack, of `rows` that are to be fused. */
-int64_t stack_block_rows(const projector_stack *stack, int64_t rows);
+/* The most rows of one call of a stack, of `rows` that are to be fused in sections of at most
+ * `section` rows. */
+int64_t stack_block_rows(const projector_stack *stack, int64_t rows, int64_t section);
 /* Numbers that gates of one row are drawn with, by all networks of the stack; 0: none are drawn. */
 int64_t stack_noise(const projector_stack *stack);
 
@@ -93,7 +95,7 @@ int64_t stack_noise(const projector_stack *stack);
 
 /* Sizes of a step's memory; grown to the largest batch so far. */
 typedef struct step_sizes {
-    int64_t receiver_rows, most_rows, most_fused, graded, integers, noise;
+    int64_t receiver_rows, most_rows, most_section, most_fused, graded, integers, noise;
     int64_t sharer_rows[C2C_MAX_SHARERS];
 } step_sizes;
 

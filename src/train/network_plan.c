@@ -355,8 +355,8 @@ int64_t stack_noise(const projector_stack *stack) {
                : (int64_t)stack->groups * spec->receiver_heads;
 }
 
-int64_t stack_block_rows(const projector_stack *stack, int64_t rows) {
-    return stack->spec.by_section ? rows : min_i64(rows, TRAINING_FUSE_ROWS);
+int64_t stack_block_rows(const projector_stack *stack, int64_t rows, int64_t section) {
+    return stack->spec.by_section ? section : min_i64(rows, TRAINING_FUSE_ROWS);
 }
 
 /* Consecutive samples of a round with one mask. */
@@ -372,6 +372,8 @@ static bool plan_runs(batch_plan *plan, const training_network *n, size_t r, siz
             if (section->mask != run.mask)
                 break;
             run.rows += section->count;
+            if (run.mask)
+                plan->most_section = max_i64(plan->most_section, section->count);
         }
         if (run.mask == 0 || run.rows == 0)
             continue;
