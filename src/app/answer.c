@@ -81,7 +81,7 @@ static c2c_status letter_id(int32_t *id, const c2c_model *model, char letter, bo
 /* In place of an answer: the letter whose token is the likeliest to come next. */
 static c2c_status choose_letter(answer *a, const c2c_session *session, const c2c_model *model,
                                 int letters, c2c_error *error) {
-    int32_t id, first;
+    int32_t id = 0, first = 0;
     c2c_model_info info;
     c2c_model_describe(model, &info);
     float *logits = malloc((size_t)info.vocabulary_size * sizeof *logits), most = 0;

@@ -52,7 +52,7 @@ void eval_system_close(eval_system *system) {
 /* A prompt beyond max_length tokens loses its middle, as in the original: the first and the last
  * half of the tokens are turned back into text. */
 static c2c_status shorten(buffer *text, const c2c_model *model, int64_t most, c2c_error *error) {
-    int32_t *ids;
+    int32_t *ids = NULL;
     size_t count, head_length = 0, tail_length = 0;
     char *head = NULL, *tail = NULL;
     c2c_status status =
@@ -74,8 +74,7 @@ static c2c_status shorten(buffer *text, const c2c_model *model, int64_t most, c2
 done:
     c2c_free(head);
     c2c_free(tail);
-    if (!status || ids)
-        c2c_free(ids);
+    c2c_free(ids);
     return status;
 }
 

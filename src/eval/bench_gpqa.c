@@ -57,7 +57,7 @@ static uint32_t twister_draw(twister *t) {
 /* Python's shuffle of four: from the last place down, the other place is drawn from as many bits as
  * its number has, again until it fits. */
 static void shuffle_four(const char *items[4], uint32_t seed) {
-    twister t;
+    twister t = {0};
     twister_seed(&t, seed);
     for (uint32_t i = 3; i >= 1; i--) {
         int bits = i + 1 >= 4 ? 3 : 2;
