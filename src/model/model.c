@@ -47,6 +47,8 @@ c2c_status c2c_model_open(c2c_model **out, c2c_engine *engine, const char *folde
         ARGUMENTS_CHECK(error, {"model", out}, {"engine", engine}, {"folder", folder});
     if (!status)
         status = error_choice(error, "compute", (int)options->compute, C2C_COMPUTE_BF16);
+    if (!status)
+        status = error_choice(error, "weights", (int)options->weights, C2C_MODEL_WEIGHTS_INT8);
     if (status)
         return status;
     c2c_model *model = calloc(1, sizeof *model);

@@ -23,7 +23,7 @@ static size_t place_bytes(const place *p) {
 
 static void quantize_matrix(c2c_model *model, const place *p, char *memory) {
     int8_t *integers = (int8_t *)memory;
-    float *scale = (float *)(memory + ALIGNED((size_t)(p->rows * p->columns)));
+    float *scale = (float *)(void *)(memory + ALIGNED((size_t)(p->rows * p->columns)));
     op_quantize(model->backend, &(quantize_args){.y = integers,
                                                  .scale = scale,
                                                  .x = p->w->data,

@@ -156,6 +156,9 @@ static void test_values_that_enums_lack(void **state) {
     REFUSED(c2c_model_open(&m, engine, DEMO "receiver",
                            &(c2c_model_options){.compute = (c2c_compute)3}, E),
             "compute: expected 0 to 2, found 3");
+    REFUSED(c2c_model_open(&m, engine, DEMO "receiver",
+                           &(c2c_model_options){.weights = (c2c_model_weights)2}, E),
+            "weights: expected 0 to 1, found 2");
     REFUSED(c2c_model_render(receiver, &hello, 1, &(c2c_chat_options){.thinking = (c2c_thinking)-1},
                              &text, &n, E),
             "thinking: expected 0 to 2, found -1");

@@ -41,7 +41,7 @@ static size_t row_bytes(int64_t in) {
 KERNEL_INLINE packed_row row_of(const char *packed, int64_t in) {
     int64_t blocks = blocks_of(in);
     const char *begins = packed + blocks * BLOCK, *scales = begins + blocks * LANES * 4;
-    return (packed_row){(const int8_t *)packed, (const int32_t *)begins, (const float *)scales};
+    return (packed_row){(const int8_t *)packed, (const int32_t *)begins, (const void *)scales};
 }
 
 static void pack_block(const float *x, int64_t n, int8_t *integers, int32_t *begins, float *scale) {
