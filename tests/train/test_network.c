@@ -464,6 +464,22 @@ static void test_nothing_fused(void **state) {
 
 /* ---- What is refused ---------------------------------------------------------------------- */
 
+/* No gradient flows through rounded integers; the receiver must come with its own weights. */
+static void test_integers_are_refused(void **state) {
+    (void)state;
+    world w;
+    c2c_model *rounded;
+    training_network *network;
+    const c2c_model_options int8 = {.weights = C2C_MODEL_WEIGHTS_INT8};
+    world_open(&w, &setups[7], false, 1, false);
+    assert_ok(c2c_model_open(&rounded, w.engine, DATA "tiny-qwen3", &int8, &test_error));
+    assert_fails(training_network_open(&network, rounded, w.pairs, 1, NULL, &test_error),
+                 C2C_STATUS_INVALID_ARGUMENT, "tiny-qwen3", "8-bit integers");
+    assert_null(network);
+    c2c_model_close(rounded);
+    world_close(&w);
+}
+
 static void test_refusals(void **state) {
     (void)state;
     world w;
@@ -506,10 +522,15 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradients), cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_packing),   cmocka_unit_test(test_inference),
-        cmocka_unit_test(test_steps),     cmocka_unit_test(test_nothing_fused),
-        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_packing),
+        cmocka_unit_test(test_inference),
+        cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_nothing_fused),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_integers_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,6 +88,7 @@ static void run_blocks(cpu_backend *cpu, block_job *job, int64_t depth, linear_m
 }
 
 void cpu_run_linear_backward_x(cpu_backend *cpu, const linear_backward_x_args *args) {
+    C2C_ASSERT(dtype_is_weight(args->w_type)); /* integers have no gradient */
     block_job job = {.x = args,
                      .results = args->dx,
                      .groups = args->groups,
