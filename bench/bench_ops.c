@@ -53,6 +53,8 @@ static const bench_row rows[] = {
     LINEAR("linear 512 x 1024 -> 3072 bf16 in f32", 512, 1024, 3072, DTYPE_BF16, LINEAR_F32, 8),
     LINEAR("linear 512 x 1024 -> 3072 f32", 512, 1024, 3072, DTYPE_F32, LINEAR_F32, 4),
     LINEAR("linear 512 x 3072 -> 1024 f32", 512, 3072, 1024, DTYPE_F32, LINEAR_F32, 4),
+    LINEAR("linear 512 x 1024 -> 3072 f32 in bf16", 512, 1024, 3072, DTYPE_F32, LINEAR_BF16, 4),
+    LINEAR("linear 1 x 1024 -> 3072 f32 in bf16", 1, 1024, 3072, DTYPE_F32, LINEAR_BF16, 10),
     LINEAR("linear 24 x 64 -> 64 f32 (tiny)", 24, 64, 64, DTYPE_F32, LINEAR_F32, 1),
     {"attention 1 over 2048",
      OP_attention,

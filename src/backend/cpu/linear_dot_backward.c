@@ -1,47 +1,13 @@
 /* linear_dot_backward.c - the gradients of a linear in LINEAR_BF16 with AVX-512's dot products of
- * bf16 pairs.
- *
- * A pair holds numbers k and k + 1 of the direction that is summed: of two rows of what is packed,
- * side by side for every column, and of one number of the other side, for all columns. Each result
- * adds its pairs in order, DEPTH numbers at a time, hence a row has the same bits alone, in a
- * batch, and on any thread. The instruction takes subnormal numbers for zero. */
+ * bf16 pairs. */
 #ifdef __x86_64__
 #define LANES 16
-#include "backend/cpu/cpu.h"
-#include "backend/cpu/vector.h"
+#include "backend/cpu/kernel_pairs.h"
+#include "backend/cpu/kernel_sets.h"
 
-#define TILE_ROWS    6 /* 24 sums + 4 of b + 1 of a in 32 registers */
-#define TILE_VECTORS 4
-#define WIDTH        (TILE_VECTORS * LANES)
-
-/* Numbers that are summed before a result gets them. A panel of DEPTH x WIDTH pairs' halves, 32 KB,
- * stays in the first-level cache; a part's panels in the second-level one. */
-#define DEPTH  256
-#define PAIRS  (DEPTH / 2)
-#define PANELS (BACKWARD_PART_COLUMNS / WIDTH)
-#define AHEAD  24 /* rows between what is packed and what is asked for */
-
-typedef struct panels {
-    _Alignas(64) uint32_t at[PANELS][PAIRS][WIDTH];
-    int64_t pairs, width;
-} panels;
-
-/* Pairs of the other side: of row r, pair k stands at at[r * row + k * step]. */
-typedef struct left_pairs {
-    const uint32_t *at;
-    int64_t row, step;
-} left_pairs;
+#define AHEAD 24 /* rows between what is packed and what is asked for */
 
 /* ---- Packing ------------------------------------------------------------------------------ */
-
-/* first in the low half, second in the high half, both rounded. */
-KERNEL_INLINE vec_bits pair_up(vec first, vec second, bool rounded) {
-    if (!rounded) {
-        first = vec_round_bf16(first);
-        second = vec_round_bf16(second);
-    }
-    return (vec_bits)first >> 16 | (vec_bits)second;
-}
 
 /* Rows first .. first + depth - 1 of a matrix whose row r starts at base + r * stride elements,
  * from column on. An odd last row is paired with zeros. */
@@ -98,57 +64,11 @@ static left_pairs pack_columns(uint32_t *to, const float *x, int64_t stride, int
     return (left_pairs){to, 1, TILE_ROWS};
 }
 
-/* ---- Tiles -------------------------------------------------------------------------------- */
-
-/* Vectors `first` .. of a panel; the last may be cut by `left` columns. */
-KERNEL_INLINE void tile(int rows, int vectors, left_pairs a, const uint32_t (*b)[WIDTH],
-                        int64_t pairs, float *c, int64_t stride, int64_t left) {
-    vec sum[TILE_ROWS][TILE_VECTORS] = {{{0}}};
-    for (int64_t k = 0; k < pairs; k++) {
-        __m512bh v[TILE_VECTORS];
-        UNROLL for (int j = 0; j < vectors; j++) v[j] =
-            (__m512bh)_mm512_loadu_si512(b[k] + j * LANES);
-        UNROLL for (int r = 0; r < rows; r++) {
-            __m512bh x = (__m512bh)_mm512_set1_epi32((int)a.at[r * a.row + k * a.step]);
-            UNROLL for (int j = 0; j < vectors; j++) sum[r][j] =
-                _mm512_dpbf16_ps(sum[r][j], v[j], x);
-        }
-    }
-    UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < vectors; j++) {
-        float *at = c + r * stride + j * LANES;
-        int64_t n = vectors == 1 ? left : LANES;
-        vec_store_some(at, vec_load_some(at, n) + sum[r][j], n);
-    }
-}
-
-KERNEL_INLINE void strip(int rows, left_pairs a, const panels *b, float *c, int64_t stride) {
-    for (int64_t i = 0; i < b->width; i += WIDTH) {
-        int64_t left = b->width - i;
-        const uint32_t(*panel)[WIDTH] = b->at[i / WIDTH];
-        if (left >= WIDTH) {
-            tile(rows, TILE_VECTORS, a, panel, b->pairs, c + i, stride, left);
-            continue;
-        }
-        for (int64_t j = 0; j < left; j += LANES)
-            tile(rows, 1, a, (const uint32_t(*)[WIDTH])(panel[0] + j), b->pairs, c + i + j, stride,
-                 left - j);
-    }
-}
-
-/* c += a b for up to TILE_ROWS rows of c. */
-static void multiply(int64_t rows, left_pairs a, const panels *b, float *c, int64_t stride) {
-    if (rows == TILE_ROWS) {
-        strip(TILE_ROWS, a, b, c, stride);
-        return;
-    }
-    for (; rows > 0; rows--, a.at += a.row, c += stride)
-        strip(1, a, b, c, stride);
-}
-
 /* ---- Blocks ------------------------------------------------------------------------------- */
 
 static void backward_x(const linear_backward_x_args *a, const linear_part *part) {
-    panels right = {.width = part->out_end - part->out_begin};
+    panels right;
+    right.width = part->out_end - part->out_begin;
     uint32_t left[TILE_ROWS * PAIRS];
     int64_t p = part->group;
     float *dx = a->dx[p] + part->out_begin;
@@ -166,7 +86,8 @@ static void backward_x(const linear_backward_x_args *a, const linear_part *part)
 
 /* Rows of the part are rows of dw. */
 static void backward_w(const linear_backward_w_args *a, const linear_part *part) {
-    panels right = {.width = part->out_end - part->out_begin};
+    panels right;
+    right.width = part->out_end - part->out_begin;
     uint32_t left[PAIRS * TILE_ROWS];
     int64_t p = part->group;
     float *dw = a->dw[p] + part->out_begin;

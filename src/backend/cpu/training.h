@@ -23,9 +23,6 @@ typedef struct linear_backward_kernels {
     void (*w)(const linear_backward_w_args *a, const struct linear_part *part);
 } linear_backward_kernels;
 
-/* With bf16 dot products, for LINEAR_BF16 where the machine has them (linear_dot_backward.c). */
-extern const linear_backward_kernels linear_backward_dot;
-
 typedef struct training_kernels {
     training_kernel rows[OP_COUNT];
     linear_backward_kernels linear; /* for either math */

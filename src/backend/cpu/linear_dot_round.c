@@ -1,0 +1,141 @@
+/* linear_dot_round.c - y = x w^T + b in LINEAR_BF16 for f32 and f16 weights, with AVX-512's dot
+ * products of bf16 pairs.
+ *
+ * Such weights are rounded before use, so they are packed anyway: transposed on the way, as the
+ * right side of a product, whose sums need no folding. The rows of a part share that work; one row
+ * alone waits for memory more than for it. */
+#ifdef __x86_64__
+#define LANES 16
+#include "backend/cpu/kernel_pairs.h"
+#include "backend/cpu/kernel_sets.h"
+
+#define BLOCK_ROWS 264
+
+_Static_assert(LINEAR_PART_OUTS == WIDTH, "a part's outputs are one panel");
+
+/* ---- Packing ------------------------------------------------------------------------------ */
+
+static int64_t row_pairs(int64_t in) {
+    return (in + 2 * LANES - 1) / (2 * LANES) * LANES;
+}
+
+static size_t row_bytes(int64_t in) {
+    return (size_t)row_pairs(in) * sizeof(uint32_t);
+}
+
+/* Numbers i .. i + 31 of a row, as many as there are, as 16 pairs. */
+KERNEL_INLINE __m512i pairs_of(dtype type, const char *row, int64_t i, int64_t n) {
+    vec low = vec_load_weight(type, row, i, n), high = {0};
+    if (n > LANES)
+        high = vec_load_weight(type, row, i + LANES, n - LANES);
+    return (__m512i)_mm512_cvtne2ps_pbh(high, low);
+}
+
+static void pack_rows(const linear_args *a, int64_t group, int64_t begin, int64_t end,
+                      void *packed) {
+    uint32_t *to = packed;
+    for (int64_t row = begin; row < end; row++, to += row_pairs(a->in))
+        for (int64_t i = 0; i < a->in; i += 2 * LANES)
+            _mm512_storeu_si512(to + i / 2,
+                                pairs_of(DTYPE_F32, (const char *)(a->x[group] + row * a->x_stride),
+                                         i, a->in - i));
+}
+
+/* v[i][j] becomes v[j][i]: rounds of exchanges between rows 1, 2, 4 and 8 apart. */
+KERNEL_INLINE void transpose(__m512i v[LANES]) {
+    __m512i t[LANES];
+    UNROLL for (int i = 0; i < LANES; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+    }
+    UNROLL for (int i = 0; i < LANES; i += 4) UNROLL for (int j = 0; j < 2; j++) {
+        v[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + 2 + j]);
+        v[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + 2 + j]);
+    }
+    /* v[4 g + c]: columns c, 4 + c, 8 + c, 12 + c of rows 4 g .. 4 g + 3, in its quarters */
+    UNROLL for (int c = 0; c < 4; c++) {
+        __m512i even = _mm512_shuffle_i32x4(v[c], v[4 + c], 0x88);
+        __m512i odd = _mm512_shuffle_i32x4(v[c], v[4 + c], 0xdd);
+        __m512i even2 = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0x88);
+        __m512i odd2 = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0xdd);
+        t[c] = _mm512_shuffle_i32x4(even, even2, 0x88);
+        t[4 + c] = _mm512_shuffle_i32x4(odd, odd2, 0x88);
+        t[8 + c] = _mm512_shuffle_i32x4(even, even2, 0xdd);
+        t[12 + c] = _mm512_shuffle_i32x4(odd, odd2, 0xdd);
+    }
+    UNROLL for (int i = 0; i < LANES; i++) v[i] = t[i];
+}
+
+/* Numbers first .. first + depth - 1 of the part's rows of w, as a panel whose columns they are. */
+KERNEL_INLINE void pack_typed(panels *to, dtype type, const linear_args *a, const linear_part *part,
+                              int64_t first, int64_t depth) {
+    const char *w = a->w[part->group];
+    const int64_t size = type == DTYPE_F32 ? 4 : 2, row_size = a->w_stride * size;
+    for (int64_t o = 0; o < to->width; o += LANES)
+        for (int64_t k = 0; k < depth; k += 2 * LANES) {
+            __m512i v[LANES];
+            UNROLL for (int r = 0; r < LANES; r++) {
+                const char *row = w + (part->out_begin + o + r) * row_size;
+                v[r] = o + r < to->width ? pairs_of(type, row, first + k, depth - k)
+                                         : _mm512_setzero_si512();
+                /* the next panel's: sixteen rows at once are more than the machine foresees */
+                __builtin_prefetch(row + (first + k + DEPTH) * size);
+                if (size == 4)
+                    __builtin_prefetch(row + (first + k + DEPTH + LANES) * size);
+            }
+            transpose(v);
+            UNROLL for (int r = 0; r < LANES; r++)
+                _mm512_storeu_si512(&to->at[0][k / 2 + r][o], v[r]);
+        }
+    to->pairs = (depth + 1) / 2;
+}
+
+static void pack_weights(panels *to, const linear_args *a, const linear_part *part, int64_t first,
+                         int64_t depth) {
+    switch (a->w_type) {
+    case DTYPE_BF16: pack_typed(to, DTYPE_BF16, a, part, first, depth); break;
+    case DTYPE_F16: pack_typed(to, DTYPE_F16, a, part, first, depth); break;
+    default: pack_typed(to, DTYPE_F32, a, part, first, depth); break;
+    }
+}
+
+/* ---- Blocks ------------------------------------------------------------------------------- */
+
+/* What the products are added to: what was there, the bias, or both. */
+static void start_rows(const linear_args *a, const linear_part *part) {
+    const char *bias = a->b ? a->b[part->group] : NULL;
+    for (int64_t n = part->row_begin; n < part->row_end; n++)
+        for (int64_t o = part->out_begin; o < part->out_end; o += LANES) {
+            float *y = a->y[part->group] + n * a->y_stride + o;
+            int64_t left = part->out_end - o;
+            vec v = {0};
+            if (bias)
+                v = vec_load_weight(a->b_type, bias, o, left);
+            if (a->accumulate)
+                v += vec_load_some(y, left);
+            vec_store_some(y, v, left);
+        }
+}
+
+static void run(const linear_args *a, const linear_part *part) {
+    panels right;
+    right.width = part->out_end - part->out_begin;
+    const uint32_t *x = part->packed;
+    int64_t pairs = row_pairs(a->in);
+    start_rows(a, part);
+    for (int64_t i = 0; i < a->in; i += DEPTH) {
+        pack_weights(&right, a, part, i, min_i64(DEPTH, a->in - i));
+        for (int64_t n = part->row_begin; n < part->row_end; n += TILE_ROWS)
+            multiply(min_i64(TILE_ROWS, part->row_end - n),
+                     (left_pairs){x + (n - part->row_begin) * pairs + i / 2, pairs, 1}, &right,
+                     a->y[part->group] + n * a->y_stride + part->out_begin, a->y_stride);
+    }
+}
+
+const linear_kernel linear_round_dot = {.pack_rows = 1,
+                                        .step_rows = 12,
+                                        .block_rows = BLOCK_ROWS,
+                                        .pack_bytes = row_bytes,
+                                        .pack = pack_rows,
+                                        .run = run};
+#endif
