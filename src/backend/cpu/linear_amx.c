@@ -72,6 +72,8 @@ static void copy_weights(strip *s, const linear_block *k, int64_t out, int64_t o
         for (int64_t i = range.begin; i < range.end; i += STEP) {
             int64_t n = o < outs ? min_i64(STEP, range.end - i) : 0;
             __mmask32 mask = (__mmask32)((UINT64_C(1) << n) - 1);
+            /* The next strip's rows: with few rows of x, waiting for them would be all there is. */
+            __builtin_prefetch(row + STRIP * k->w_bytes + i * 2);
             _mm512_store_si512(s->w[(i - range.begin) / STEP][o / SIDE][o % SIDE],
                                n == 0 ? _mm512_setzero_si512()
                                       : _mm512_maskz_loadu_epi16(mask, row + i * 2));
@@ -131,6 +133,25 @@ static void tile_two(strip *s, const char *x, int64_t row, int64_t steps, bool f
     AMX_STORE(1, sums + 256, 64);
 }
 
+/* One tile of rows by weights where they lie, all of k at once: copying them would cost more than
+ * it saves when they are used once. The sums are those of tile_two. */
+static void tile_two_in_place(strip *s, const linear_block *k, const char *x, int64_t out) {
+    const char *w = k->w + out * k->w_bytes;
+    AMX_ZERO(0);
+    AMX_ZERO(1);
+    for (int64_t i = 0; i < k->in; i += STEP, w += STEP * 2) {
+        for (int64_t o = 0; o < STRIP; o++) /* the next strip's rows */
+            __builtin_prefetch(w + (STRIP + o) * k->w_bytes);
+        AMX_LOAD(4, w, k->w_bytes);
+        AMX_LOAD(6, x + i / STEP * AMX_TILE_BYTES, 64);
+        AMX_LOAD(5, w + SIDE * k->w_bytes, k->w_bytes);
+        AMX_DOT_BF16(0, 4, 6);
+        AMX_DOT_BF16(1, 5, 6);
+    }
+    AMX_STORE(0, s->sums[0][0][0], 64);
+    AMX_STORE(1, s->sums[0][1][0], 64);
+}
+
 static void put_strip(const strip *s, const linear_block *k, const linear_part *part, int64_t out,
                       int64_t outs) {
     int64_t rows = part->row_end - part->row_begin;
@@ -143,6 +164,11 @@ static void put_strip(const strip *s, const linear_block *k, const linear_part *
 static void run_strip(strip *s, const linear_block *k, const linear_part *part, int64_t out,
                       int64_t outs) {
     int64_t rows = part->row_end - part->row_begin, x_bytes = (int64_t)pack_bytes(k->in);
+    if (rows <= SIDE && outs == STRIP && k->in % STEP == 0) {
+        tile_two_in_place(s, k, part->packed, out);
+        put_strip(s, k, part, out, outs);
+        return;
+    }
     for (k_range range = {0, 0}; range.end < k->in;) {
         range = (k_range){range.end, min_i64(range.end + K_BLOCK, k->in)};
         int64_t steps = steps_of(range.end - range.begin), row = 0;

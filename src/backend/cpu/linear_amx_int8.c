@@ -81,6 +81,7 @@ static void copy_weights(strip *s, const linear_block *k, int64_t out, int64_t o
         const char *row = k->w + (out + o) * k->w_bytes;
         for (int64_t i = begin; i < (end + BLOCK - 1) / BLOCK * BLOCK; i += STEP) {
             int64_t n = o < outs ? max_i64(0, min_i64(STEP, end - i)) : 0;
+            __builtin_prefetch(row + STRIP * k->w_bytes + i); /* of the next strip */
             __mmask64 mask = n == STEP ? ~(__mmask64)0 : ((__mmask64)1 << n) - 1;
             _mm512_store_si512(s->w[(i - begin) / BLOCK][o / SIDE][i / STEP % 2][o % SIDE],
                                n == 0 ? _mm512_setzero_si512()
