@@ -228,7 +228,9 @@ static void test_resume(void **state) {
     assert_memory_equal(again, full, kept);
     const char *a = full, *b = again;
     json_document *x, *y;
-    next_line(&a), next_line(&b);
+    /* The first line says what run this is. */
+    json_close(next_line(&a));
+    json_close(next_line(&b));
     int lines = 0;
     while ((x = next_line(&a))) {
         y = next_line(&b);
