@@ -1,9 +1,9 @@
 /* ask.c - models, plan, template and sampling on the command line, the same for every verb that
  * answers. */
 #include "app/ask.h"
+#include "app/compute.h"
 #include "app/names.h"
 
-static const char *const dtype_names[] = {"auto", "f32", "bf16", NULL};   /* c2c_compute */
 static const char *const mode_names[] = {"sequential", "parallel", NULL}; /* c2c_fusion_mode */
 
 /* c2c_align_strategy + 1 */
@@ -184,21 +184,8 @@ size_t ask_answer_options(ask_settings *s, option *rows, size_t count) {
                                .shown = "now",
                                .help = "what templates that show the date see: now, none (it is "
                                        "undefined to them), or YYYY-MM-DD"},
-                              {.name = "--dtype",
-                               .value = "NAME",
-                               .kind = OPTION_CHOICE,
-                               .target = &s->dtype,
-                               .choices = dtype_names,
-                               .shown = "auto: bf16 when the files are bf16",
-                               .help = "compute in f32 or bf16"},
-                              {.name = "--threads",
-                               .value = "N",
-                               .kind = OPTION_INTEGER,
-                               .target = &s->threads,
-                               .low = 1,
-                               .high = 1024,
-                               .shown = "all processors",
-                               .help = "threads to compute with"},
+                              dtype_option(&s->dtype),
+                              threads_option(&s->threads),
                               isa_option(&s->isa),
                               weights_option(&s->weights),
                               {.name = "--ctx",

@@ -8,7 +8,7 @@
 typedef struct ask_settings {
     const char *receiver;
     option_list sharers, fusers;
-    const char *models; /* see names.h */
+    const char *models; /* see compute.h */
     int fusion_mode;    /* as in c2c_fusion_mode */
     int align;          /* 0: none, else c2c_align_strategy + 1 */
     bool include_response;
@@ -22,7 +22,7 @@ typedef struct ask_settings {
     int dtype;           /* as in c2c_compute */
     int64_t threads, context;
     int weights;        /* as in c2c_model_weights */
-    const char *isa;    /* see names.h */
+    const char *isa;    /* see compute.h */
     plan_spec plan;     /* of plan_text, made by ask_check, as what follows */
     moment_choice when; /* of date */
 } ask_settings;

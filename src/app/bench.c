@@ -1,11 +1,10 @@
 /* bench.c - the verb bench: its options. What is measured stands in bench_tokenizer.c and
  * bench_pair.c. */
 #include "app/bench.h"
+#include "app/compute.h"
 #include "app/names.h"
 
 #include <stdlib.h>
-
-static const char *const dtype_names[] = {"auto", "f32", "bf16", NULL}; /* as in c2c_compute */
 
 static int compare_times(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -40,21 +39,8 @@ static size_t bench_options(bench_settings *s, option *rows) {
         COUNT_OPTION("--prompt-tokens", prompt_tokens, 2, 1 << 24, "tokens of the prompt"),
         COUNT_OPTION("--new-tokens", new_tokens, 2, 1 << 20, "tokens to write after it"),
         COUNT_OPTION("--batch", batch, 1, 256, "answers that are also written together"),
-        {.name = "--dtype",
-         .value = "NAME",
-         .kind = OPTION_CHOICE,
-         .target = &s->dtype,
-         .choices = dtype_names,
-         .shown = "auto: bf16 when the files are bf16",
-         .help = "compute in f32 or bf16"},
-        {.name = "--threads",
-         .value = "N",
-         .kind = OPTION_INTEGER,
-         .target = &s->threads,
-         .low = 1,
-         .high = 1024,
-         .shown = "all processors",
-         .help = "threads to compute with"},
+        dtype_option(&s->dtype),
+        threads_option(&s->threads),
         isa_option(&s->isa),
         weights_option(&s->weights),
         PATH_OPTION("--tokenizer", tokenizer, "measure a tokenizer instead: its folder"),

@@ -1,6 +1,6 @@
 /* demo.c - the verb demo: the shipped pair, a few questions to read, and accuracy on all. */
 #include "app/demo.h"
-#include "app/names.h"
+#include "app/compute.h"
 
 #include <stdlib.h>
 
@@ -9,8 +9,6 @@
 
 /* Where --train puts the fuser. */
 #define DEMO_OUTPUT "checkpoints/demo_quick"
-
-static const char *const dtype_names[] = {"auto", "f32", "bf16", NULL}; /* as in c2c_compute */
 
 typedef struct demo_settings {
     const char *folder;
@@ -111,21 +109,8 @@ static int demo_run(const verb *v, int argc, char *const *argv) {
                                .high = 1000000,
                                .shown = "all",
                                .help = "use only the first N evaluation questions"},
-                              {.name = "--dtype",
-                               .value = "NAME",
-                               .kind = OPTION_CHOICE,
-                               .target = &s.dtype,
-                               .choices = dtype_names,
-                               .shown = "auto: bf16 when the files are bf16",
-                               .help = "compute in f32 or bf16"},
-                              {.name = "--threads",
-                               .value = "N",
-                               .kind = OPTION_INTEGER,
-                               .target = &s.threads,
-                               .low = 1,
-                               .high = 1024,
-                               .shown = "all processors",
-                               .help = "threads to compute with"},
+                              dtype_option(&s.dtype),
+                              threads_option(&s.threads),
                               isa_option(&s.isa),
                               weights_option(&s.weights),
                               {.name = "--train",

@@ -30,7 +30,7 @@ void demo_rows_close(demo_rows *rows);
 typedef struct demo_training {
     const char *recipe; /* NULL: recipes/demo_quick.json */
     const char *output; /* gets final/, the fuser */
-    const char *isa;    /* see names.h */
+    const char *isa;    /* see compute.h */
     int64_t threads;
     bool aside; /* shows its lines on standard error */
 } demo_training;

@@ -1,5 +1,6 @@
 /* eval.c - the verb eval: one recipe, or several that are compared on the same questions. */
 #include "app/eval.h"
+#include "app/compute.h"
 #include "app/names.h"
 
 #include <errno.h>
@@ -11,8 +12,6 @@
 #include <unistd.h>
 
 #define MAX_SYSTEMS (OPTION_LIST_MAX + 1)
-
-static const char *const dtype_names[] = {"auto", "f32", "bf16", NULL}; /* as in c2c_compute */
 
 typedef struct eval_settings {
     const char *recipe, *data, *output;
@@ -82,7 +81,7 @@ static c2c_status about_make(buffer *out, const evaluated *e, const eval_setting
     for (size_t i = 0; i < sizeof digest; i++)
         buffer_printf(out, "%02x", digest[i]);
     buffer_printf(out, "\", \"limit\": %lld, \"seed\": %lld, \"dtype\": \"%s\", \"data\": ",
-                  (long long)s->limit, (long long)s->seed, dtype_names[s->dtype]);
+                  (long long)s->limit, (long long)s->seed, compute_names[s->dtype]);
     json_write_string(out, data, strlen(data));
     buffer_append_text(out, "}");
     return out->failed ? error_memory(error, out->length, "a recipe") : C2C_STATUS_OK;
@@ -438,21 +437,8 @@ static int eval_run_verb(const verb *v, int argc, char *const *argv) {
          .high = INT64_MAX,
          .help = "for recipes that sample"},
         models_option(&s.options.models),
-        {.name = "--dtype",
-         .value = "NAME",
-         .kind = OPTION_CHOICE,
-         .target = &s.dtype,
-         .choices = dtype_names,
-         .shown = "auto: bf16 when the files are bf16",
-         .help = "compute in f32 or bf16"},
-        {.name = "--threads",
-         .value = "N",
-         .kind = OPTION_INTEGER,
-         .target = &s.options.threads,
-         .low = 1,
-         .high = 1024,
-         .shown = "all processors",
-         .help = "threads to compute with"},
+        dtype_option(&s.dtype),
+        threads_option(&s.options.threads),
         {.name = "--ctx",
          .value = "N",
          .kind = OPTION_INTEGER,

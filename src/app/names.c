@@ -275,24 +275,3 @@ option models_option(const char **models) {
                     .help = "folder in which names such as Qwen/Qwen3-0.6B are looked up first; "
                             "then in C2C_MODELS and the Hugging Face cache"};
 }
-
-option isa_option(const char **isa) {
-    return (option){
-        .name = "--isa",
-        .value = "NAME",
-        .kind = OPTION_PATH,
-        .target = isa,
-        .shown = "the fastest that c2c inspect --cpu finds",
-        .help =
-            "CPU kernels to compute with: portable, avx2, avx512, avx512-vnni, avx512-bf16, amx"};
-}
-
-option weights_option(int *weights) {
-    static const char *const names[] = {"stored", "int8", NULL};
-    return (option){.name = "--weights",
-                    .value = "NAME",
-                    .kind = OPTION_CHOICE,
-                    .target = weights,
-                    .choices = names,
-                    .help = "stored: the models' matrices as they are; int8: as 8-bit integers"};
-}

@@ -16,9 +16,5 @@ char *name_cache_folder(void);
 
 /* The row --models of a verb's table. */
 option models_option(const char **models);
-/* The option --weights, as in c2c_model_weights. */
-option weights_option(int *weights);
-/* The option --isa, which names the CPU's kernels. */
-option isa_option(const char **isa);
 
 #endif

@@ -1,5 +1,6 @@
 /* train.c - the verb train: a recipe trained, or checked and described. */
 #include "app/train.h"
+#include "app/compute.h"
 #include "app/inspect.h"
 #include "app/names.h"
 
@@ -125,14 +126,7 @@ static size_t fill_options(option *rows, train_verb_settings *s) {
          .help = "folder of checkpoints, logs and the trained fuser"},
         data_option(&s->train.data),
         models_option(&s->train.models),
-        {.name = "--threads",
-         .value = "N",
-         .kind = OPTION_INTEGER,
-         .target = &s->train.threads,
-         .low = 1,
-         .high = 1024,
-         .shown = "all processors",
-         .help = "threads to compute with"},
+        threads_option(&s->train.threads),
         isa_option(&s->train.isa),
         {.name = "--log-steps",
          .value = "N",

@@ -10,7 +10,7 @@ typedef struct train_settings {
     option_list sets, data; /* --set, --data */
     const char *models;     /* folder in which names are looked up first; or NULL */
     const char *output;     /* NULL: the recipe's */
-    const char *isa;        /* see names.h */
+    const char *isa;        /* see compute.h */
     int64_t threads;
     int64_t every; /* steps between two lines, see train_show, for `aside` too */
     bool resume, aside;
