@@ -121,26 +121,13 @@ static size_t chat_options(chat_settings *s, option *rows, size_t count) {
                                .target = &s->messages,
                                .shown = "",
                                .help = "go on with the chat that /save wrote"},
-                              {.name = "--background-prompt",
-                               .value = "TEXT",
-                               .kind = OPTION_TEXT,
-                               .target = &s->background,
-                               .shown = compare_background,
-                               .help = "for /compare: what the sharer is asked first"},
-                              {.name = "--background-tokens",
-                               .value = "N",
-                               .kind = OPTION_INTEGER,
-                               .target = &s->background_tokens,
-                               .low = 1,
-                               .high = INT32_MAX,
-                               .shown = "256",
-                               .help = "for /compare: tokens of that reply at most"},
                               {.name = "--json",
                                .kind = OPTION_FLAG,
                                .target = &s->json,
                                .help = "print each answer as one JSON object on a line"}};
     memcpy(rows + count, options, sizeof options);
-    return count + sizeof options / sizeof *options;
+    count += sizeof options / sizeof *options;
+    return compare_options(rows, count, &s->background, &s->background_tokens);
 }
 
 static int chat_run(const verb *v, int argc, char *const *argv) {

@@ -95,3 +95,21 @@ c2c_status compare_answers(pair *p, const question *q, bool json, c2c_error *err
     free(background);
     return status;
 }
+
+size_t compare_options(option *rows, size_t count, const char **background, int64_t *tokens) {
+    rows[count++] = (option){.name = "--background-prompt",
+                             .value = "TEXT",
+                             .kind = OPTION_TEXT,
+                             .target = background,
+                             .shown = compare_background,
+                             .help = "text-to-text: what the sharer is asked first"};
+    rows[count++] = (option){.name = "--background-tokens",
+                             .value = "N",
+                             .kind = OPTION_INTEGER,
+                             .target = tokens,
+                             .low = 1,
+                             .high = INT32_MAX,
+                             .shown = "256",
+                             .help = "text-to-text: tokens of that reply at most"};
+    return count;
+}

@@ -1,4 +1,4 @@
-/* compare.h - inside the app: run's --compare. */
+/* compare.h - inside the app: one question answered four ways. */
 #ifndef C2C_APP_COMPARE_H
 #define C2C_APP_COMPARE_H
 
@@ -6,6 +6,10 @@
 
 /* What the sharer is asked where nothing else was said. */
 extern const char compare_background[];
+
+/* Adds the rows --background-prompt and --background-tokens to a verb's table of `count` rows;
+ * returns how many it has now. */
+size_t compare_options(option *rows, size_t count, const char **background, int64_t *tokens);
 
 /* Answers the question four ways and prints them. q->background is the prompt with {question} in
  * it, which stands for the last user message. */

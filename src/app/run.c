@@ -108,26 +108,13 @@ static size_t run_options(run_settings *s, option *rows, size_t count) {
                                .kind = OPTION_FLAG,
                                .target = &s->compare,
                                .help = "answer four ways: receiver, sharer, text to text, C2C"},
-                              {.name = "--background-prompt",
-                               .value = "TEXT",
-                               .kind = OPTION_TEXT,
-                               .target = &s->background,
-                               .shown = compare_background,
-                               .help = "with --compare: what the sharer is asked first"},
-                              {.name = "--background-tokens",
-                               .value = "N",
-                               .kind = OPTION_INTEGER,
-                               .target = &s->background_tokens,
-                               .low = 1,
-                               .high = INT32_MAX,
-                               .shown = "256",
-                               .help = "with --compare: tokens of that reply at most"},
                               {.name = "--json",
                                .kind = OPTION_FLAG,
                                .target = &s->json,
                                .help = "print one JSON object instead of streaming"}};
     memcpy(rows + count, options, sizeof options);
-    return count + sizeof options / sizeof *options;
+    count += sizeof options / sizeof *options;
+    return compare_options(rows, count, &s->background, &s->background_tokens);
 }
 
 static int run_run(const verb *v, int argc, char *const *argv) {
