@@ -31,11 +31,11 @@ static metric make_step(int64_t step) {
                     .time = 1700000000.25 + (double)step,
                     .epoch = (double)step / 16,
                     .loss = (float)(3 / sqrt((double)step + 1)),
-                    .rate = (float)1e-3 / (float)(step + 1),
+                    .rate = 1e-3F / ((float)step + 1),
                     .gradient_norm = 0.5,
                     .temperature = 0.25,
                     .tokens_per_second = 1234.5,
-                    .tokens = 100 + step,
+                    .tokens = 100 + step % 1000,
                     .gates_open = step % 8,
                     .gates = 8};
 }
