@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const char placeholder[] = "{question}";
+static const char question_field[] = "{question}";
 
 const char compare_background[] =
     "In one clear sentence, describe the most essential background knowledge needed to answer the "
@@ -13,8 +13,8 @@ const char compare_background[] =
 /* `prompt` with the question put wherever it says {question}; to be freed. */
 static char *background_fill(const char *prompt, const char *question) {
     buffer text = {0};
-    for (const char *found; (found = strstr(prompt, placeholder));
-         prompt = found + sizeof placeholder - 1) {
+    for (const char *found; (found = strstr(prompt, question_field));
+         prompt = found + sizeof question_field - 1) {
         buffer_append(&text, prompt, (size_t)(found - prompt));
         buffer_append_text(&text, question);
     }
