@@ -1,5 +1,6 @@
 /* Fuser folders: what is opened, and what is refused with which words. */
 #include "support/test.h"
+#include "support/tiny_pair.h"
 
 #include "fuser/fuser.h"
 
@@ -8,31 +9,7 @@
 #define DATA  "tests/golden/data/"
 #define FUSER DATA "fusers/qwen3_from_qwen2/final/"
 
-typedef struct fixture {
-    c2c_engine *engine;
-    c2c_model *receiver, *sharer;
-} fixture;
-
-static int set_up(void **state) {
-    fixture *f = calloc(1, sizeof *f);
-    assert_non_null(f);
-    assert_ok(c2c_engine_open(&f->engine, &(c2c_engine_options){.threads = 1}, &test_error));
-    assert_ok(c2c_model_open(&f->receiver, f->engine, DATA "models/tiny-qwen3", NULL, &test_error));
-    assert_ok(c2c_model_open(&f->sharer, f->engine, DATA "models/tiny-qwen2", NULL, &test_error));
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state) {
-    fixture *f = *state;
-    c2c_model_close(f->receiver);
-    c2c_model_close(f->sharer);
-    c2c_engine_close(f->engine);
-    free(f);
-    return 0;
-}
-
-static c2c_status open_fuser(const fixture *f, const char *folder) {
+static c2c_status open_fuser(const tiny_pair *f, const char *folder) {
     c2c_fuser *fuser;
     c2c_status status = c2c_fuser_open(&fuser, f->receiver, f->sharer, folder, &test_error);
     if (status)
@@ -128,7 +105,7 @@ static void rewrite_tensors(const char *folder, const change *c) {
 /* ---- Tests -------------------------------------------------------------------------------- */
 
 static void test_folder_or_its_final(void **state) {
-    const fixture *f = *state;
+    const tiny_pair *f = *state;
     c2c_fuser *fuser;
     const char *const folders[] = {DATA "fusers/qwen3_from_qwen2", FUSER};
     for (int i = 0; i < 2; i++) {
@@ -144,7 +121,7 @@ static void test_folder_or_its_final(void **state) {
 
 /* One projector for all layers, and layers that are not mapped. */
 static void test_shared_projectors_and_partial_maps(void **state) {
-    const fixture *f = *state;
+    const tiny_pair *f = *state;
     char *folder = test_folder_make();
     copy_file(folder, "projector_0.json");
     copy_file(folder, "projector_0.pt");
@@ -170,7 +147,7 @@ static void test_shared_projectors_and_partial_maps(void **state) {
 
 /* safetensors beside .pt is preferred, and holds the same. */
 static void test_safetensors_projectors(void **state) {
-    const fixture *f = *state;
+    const tiny_pair *f = *state;
     char *folder = copy_fuser();
     rewrite_tensors(folder, &(change){0});
     assert_ok(open_fuser(f, folder));
@@ -178,7 +155,7 @@ static void test_safetensors_projectors(void **state) {
 }
 
 static void test_tensors_that_do_not_fit(void **state) {
-    const fixture *f = *state;
+    const tiny_pair *f = *state;
     static const struct {
         change change;
         const char *parts[3];
@@ -208,7 +185,7 @@ static void remove_file(const char *folder, const char *name) {
 }
 
 static void test_files_that_do_not_fit_the_map(void **state) {
-    const fixture *f = *state;
+    const tiny_pair *f = *state;
     char *folder = copy_fuser();
     remove_file(folder, "projector_3.json");
     assert_fails(open_fuser(f, folder), C2C_STATUS_NOT_FOUND, "receiver layer 3", "projector 3",
@@ -228,7 +205,7 @@ static void test_files_that_do_not_fit_the_map(void **state) {
 }
 
 static void test_projector_descriptions(void **state) {
-    const fixture *f = *state;
+    const tiny_pair *f = *state;
 #define HEADS "\"source_num_heads\": 2, \"target_num_heads\": 2, \"target_dim\": 32"
     static const struct {
         c2c_status status;
@@ -261,7 +238,7 @@ static void test_projector_descriptions(void **state) {
 }
 
 static void test_models_that_do_not_fit(void **state) {
-    const fixture *f = *state;
+    const tiny_pair *f = *state;
     c2c_fuser *fuser;
     assert_fails(c2c_fuser_open(&fuser, f->sharer, f->receiver, FUSER, &test_error),
                  C2C_STATUS_MISMATCH, "made for a receiver", "2 kv heads of dimension 32",
@@ -288,5 +265,5 @@ int main(void) {
         cmocka_unit_test(test_projector_descriptions),
         cmocka_unit_test(test_models_that_do_not_fit),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, tiny_pair_open, tiny_pair_close);
 }

@@ -1,6 +1,7 @@
 /* Untrained fusers: what recipes make, how weights are distributed, what seeds change, and that
  * they can be saved and opened again. */
 #include "support/test.h"
+#include "support/tiny_pair.h"
 
 #include "fuser/fuser.h"
 
@@ -9,31 +10,8 @@
 #define DATA  "tests/golden/data/"
 #define FUSER DATA "fusers/qwen3_from_qwen2/"
 
-typedef struct fixture {
-    c2c_engine *engine;
-    c2c_model *receiver, *sharer;
-} fixture;
-
-static int set_up(void **state) {
-    fixture *f = calloc(1, sizeof *f);
-    assert_non_null(f);
-    assert_ok(c2c_engine_open(&f->engine, &(c2c_engine_options){.threads = 1}, &test_error));
-    assert_ok(c2c_model_open(&f->receiver, f->engine, DATA "models/tiny-qwen3", NULL, &test_error));
-    assert_ok(c2c_model_open(&f->sharer, f->engine, DATA "models/tiny-qwen2", NULL, &test_error));
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state) {
-    fixture *f = *state;
-    c2c_model_close(f->receiver);
-    c2c_model_close(f->sharer);
-    c2c_engine_close(f->engine);
-    free(f);
-    return 0;
-}
-
-static c2c_fuser *make(const fixture *f, const char *recipe, uint64_t seed, c2c_weight_type type) {
+static c2c_fuser *make(const tiny_pair *f, const char *recipe, uint64_t seed,
+                       c2c_weight_type type) {
     c2c_fuser *fuser;
     const c2c_recipe r = {.text = recipe, .seed = seed, .type = type};
     assert_ok(c2c_fuser_new(&fuser, f->receiver, f->sharer, &r, &test_error));
@@ -51,7 +29,7 @@ static c2c_fuser *make(const fixture *f, const char *recipe, uint64_t seed, c2c_
 
 /* The recipe of the golden fuser describes it to the byte as the original did. */
 static void test_descriptions_are_the_published_ones(void **state) {
-    const fixture *f = *state;
+    const tiny_pair *f = *state;
     json_document *document, *description;
     fuser_recipe recipe;
     buffer text = {0};
@@ -140,7 +118,7 @@ static void test_tensors_are_the_published_ones(void **state) {
 }
 
 static void test_layer_maps(void **state) {
-    const fixture *f = *state;
+    const tiny_pair *f = *state;
     int map[64], expected[64];
     c2c_fuser *fuser = make(f, C2C_RECIPE(""), 0, C2C_WEIGHT_AS_IS);
     c2c_layer_map_last_aligned(4, 6, expected);
@@ -176,7 +154,7 @@ static bool keep_id(void *user, int32_t id, const char *text, size_t length) {
 }
 
 /* Greedy ids after a fixed prompt, the sharer fused into it where there is a fuser. */
-static answer_ids answer(const fixture *f, const c2c_fuser *fuser) {
+static answer_ids answer(const tiny_pair *f, const c2c_fuser *fuser) {
     static const int32_t prompt[] = {5, 17, 300, 41, 77, 8, 120, 9};
     answer_ids a = {0};
     c2c_session *session;
@@ -191,7 +169,7 @@ static answer_ids answer(const fixture *f, const c2c_fuser *fuser) {
 
 /* Closed gates change nothing; pure C2C has none, and replaces the receiver's cache at once. */
 static void test_untrained_fusers_run(void **state) {
-    const fixture *f = *state;
+    const tiny_pair *f = *state;
     c2c_fuser *gated = make(f, C2C_RECIPE(""), 4, C2C_WEIGHT_AS_IS);
     c2c_fuser *pure = make(f, PURE_RECIPE, 4, C2C_WEIGHT_BF16);
     answer_ids alone = answer(f, NULL), closed = answer(f, gated), open = answer(f, pure);
@@ -403,7 +381,7 @@ static void assert_same_fuser(const c2c_fuser *a, const c2c_fuser *b) {
 }
 
 static void test_saved_and_opened(void **state) {
-    const fixture *f = *state;
+    const tiny_pair *f = *state;
     static const char *const recipes[] = {C2C_RECIPE(", \"dropout\": 0.1"), PURE_RECIPE};
     char *root = test_folder_make(), *out = path_join(root, "out");
     for (int i = 0; i < 4; i++) {
@@ -427,7 +405,7 @@ static void test_saved_and_opened(void **state) {
 
 /* The golden fuser: its descriptions and its map come out as they went in. */
 static void test_saving_what_was_published(void **state) {
-    const fixture *f = *state;
+    const tiny_pair *f = *state;
     static const char *const names[] = {"projector_config.json", "projector_2.json"};
     char *root = test_folder_make(), *out = path_join(root, "out");
     c2c_fuser *fuser;
@@ -463,7 +441,7 @@ static void test_saving_what_was_published(void **state) {
     "{\"model\": {\"projector\": {\"type\": \"C2CProjector\", \"params\": " text "}}}"
 
 static void test_bad_recipes(void **state) {
-    const fixture *f = *state;
+    const tiny_pair *f = *state;
     static const struct {
         const char *text;
         c2c_status status;
@@ -593,5 +571,5 @@ int main(void) {
         cmocka_unit_test(test_bad_recipes),
         cmocka_unit_test(test_shipped_recipes),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, tiny_pair_open, tiny_pair_close);
 }
