@@ -3,6 +3,8 @@
 
 const char *const compute_names[] = {"auto", "f32", "bf16", NULL};
 
+const char *const weight_names[] = {"stored", "int8", NULL};
+
 option dtype_option(int *dtype) {
     return (option){.name = "--dtype",
                     .value = "NAME",
@@ -36,11 +38,10 @@ option isa_option(const char **isa) {
 }
 
 option weights_option(int *weights) {
-    static const char *const names[] = {"stored", "int8", NULL};
     return (option){.name = "--weights",
                     .value = "NAME",
                     .kind = OPTION_CHOICE,
                     .target = weights,
-                    .choices = names,
+                    .choices = weight_names,
                     .help = "stored: the models' matrices as they are; int8: as 8-bit integers"};
 }

@@ -6,6 +6,8 @@
 
 /* The names of c2c_compute, in its order; NULL at the end. */
 extern const char *const compute_names[];
+/* The names of c2c_model_weights. */
+extern const char *const weight_names[];
 
 /* --dtype, as in c2c_compute. */
 option dtype_option(int *dtype);

@@ -12,7 +12,8 @@
 /* What a recipe asks of whom. Texts belong to the document. */
 typedef struct eval_recipe {
     json_document *document;
-    const char *path;
+    const char *path;                /* and, of several systems, which one */
+    size_t system_count;             /* in the file */
     const char *model_name;          /* as written: a path, "Rosetta", "two_stage", ... */
     const char *name;                /* of the system, in reports */
     const char *writer, *background; /* two stages: who writes first, and what it is asked */
@@ -37,9 +38,10 @@ typedef struct eval_recipe {
     arena *texts;
 } eval_recipe;
 
-/* Reads and checks a recipe, YAML or JSON. What it asks for and this program has not is refused by
- * name; a key that nothing here knows is a warning. */
-c2c_status eval_recipe_open(eval_recipe *recipe, const char *path, c2c_error *error);
+/* Reads and checks a recipe, YAML or JSON; of one with several systems, system `index`, which there
+ * must be. What it asks for and this program has not is refused by name; a key that nothing here
+ * knows is a warning. */
+c2c_status eval_recipe_open(eval_recipe *recipe, const char *path, size_t index, c2c_error *error);
 void eval_recipe_close(eval_recipe *recipe);
 
 /* ---- Systems (eval_system.c) ----------------------------------------------------------------- */
@@ -47,8 +49,12 @@ void eval_recipe_close(eval_recipe *recipe);
 typedef struct eval_options { /* of the command line */
     const char *models;
     c2c_compute compute;
+    const char *isa; /* see compute.h */
+    c2c_model_weights weights;
     int64_t threads, context;
+    int64_t limit; /* questions of each subject; 0: the recipe's */
     uint64_t seed;
+    bool resume;
 } eval_options;
 
 /* Models and sessions of one recipe. */
@@ -66,6 +72,40 @@ void eval_system_close(eval_system *system);
 c2c_status eval_system_ask(void *user, const eval_set *set, const eval_question *question,
                            eval_answer *answer, c2c_error *error);
 
+/* ---- Asking (eval_ask.c) -----------------------------------------------------------------------
+ */
+
+/* One system and what it answered. Zero-initialise; evaluated_deinit. */
+typedef struct evaluated {
+    eval_recipe recipe;
+    eval_records records;
+    char *folder; /* of its files; NULL: none are written */
+} evaluated;
+
+/* Opens the system, asks it all questions of the set, which came from `data`, and closes it. */
+c2c_status evaluated_ask(evaluated *e, const eval_set *set, const char *data,
+                         const eval_options *options, c2c_error *error);
+eval_result evaluated_result(const evaluated *e, const eval_set *set);
+void evaluated_deinit(evaluated *e);
+
+/* ---- What is printed (eval_show.c) -------------------------------------------------------------
+ */
+
+/* Appends the table of systems; each system against the first one; what was not asked or graded;
+ * the same figures as an array. */
+c2c_status eval_show_table(buffer *out, const eval_result *results, size_t count, c2c_error *error);
+c2c_status eval_show_pairings(buffer *out, const eval_result *results, size_t count,
+                              c2c_error *error);
+void eval_show_notes(buffer *out, const eval_set *set, const eval_result *results, size_t count);
+c2c_status eval_show_json(json_out *out, const eval_result *results, size_t count,
+                          c2c_error *error);
+
+/* ---- Data (eval_system.c) ----------------------------------------------------------------------
+ */
+
+/* The questions that the recipe's choice, or --limit in its place, leaves. */
+c2c_status eval_questions_open(eval_set *set, const eval_recipe *recipe, const char *data,
+                               const eval_options *options, c2c_error *error);
 /* Where a benchmark's files are: the path itself, or the data set's folder in the Hugging Face
  * cache; *path is to be freed. */
 c2c_status eval_data_find(char **path, const eval_recipe *recipe, const char *given,

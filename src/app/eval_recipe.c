@@ -61,7 +61,7 @@ static const char *const eval_keys[] = {"dataset",
                                         "longbench_maxlen_format_path",
                                         NULL};
 static const char *const output_keys[] = {"output_dir", NULL};
-static const char *const root_keys[] = {"model", "output", "eval", NULL};
+static const char *const root_keys[] = {"model", "systems", "output", "eval", NULL};
 
 static void warn_unknown(const eval_recipe *r, const json_value *object, const char *section,
                          const char *const *known) {
@@ -438,10 +438,39 @@ static c2c_status name_system(reading *g) {
     return g->r->name ? C2C_STATUS_OK : error_memory(g->error, strlen(name), "a recipe");
 }
 
+/* A recipe of ours may ask several systems the same: "systems" in place of "model" names them.
+ * Messages name the one that they are about. */
+static c2c_status choose_system(reading *g, const json_value *root, size_t index) {
+    const json_value *systems = json_get(root, "systems");
+    g->model = json_get(root, "model");
+    g->r->system_count = 1;
+    if (!systems)
+        return name_system(g);
+    if (g->model)
+        return wrong(g, "systems", "none beside \"model\"");
+    if (systems->type != JSON_OBJECT || !systems->count)
+        return wrong(g, "systems", "an object of name: model");
+    C2C_ASSERT(index < systems->count);
+    const char *name = systems->members[index].key;
+    /* Files are called by it. */
+    if (!*name || *name == '.' || strchr(name, '/'))
+        return wrong(g, "systems", "names without a slash that begin with no dot");
+    buffer path = {0};
+    buffer_printf(&path, "%s: %s", g->r->path, name);
+    if (!path.failed)
+        g->r->path = arena_copy(g->r->texts, path.data, path.length);
+    bool failed = path.failed || !g->r->path;
+    buffer_free(&path);
+    g->model = &systems->members[index].value;
+    g->r->name = name;
+    g->r->system_count = systems->count;
+    return failed ? error_memory(g->error, strlen(name), "a recipe") : C2C_STATUS_OK;
+}
+
 /* A training recipe has no "eval"; that of the oracle analysis is one, and is known by its name. */
 static c2c_status check_kind(const eval_recipe *r, const json_value *root, c2c_error *error) {
     const char *slash = strrchr(r->path, '/'), *name = slash ? slash + 1 : r->path;
-    if (json_get(root, "eval") && json_get(root, "model"))
+    if (json_get(root, "eval") && (json_get(root, "model") || json_get(root, "systems")))
         return C2C_STATUS_OK;
     if (strstr(name, "oracle"))
         return error_set(error, C2C_STATUS_UNSUPPORTED,
@@ -452,7 +481,7 @@ static c2c_status check_kind(const eval_recipe *r, const json_value *root, c2c_e
                      r->path, json_get(root, "training") ? "a training recipe" : "none of that");
 }
 
-c2c_status eval_recipe_open(eval_recipe *recipe, const char *path, c2c_error *error) {
+c2c_status eval_recipe_open(eval_recipe *recipe, const char *path, size_t index, c2c_error *error) {
     *recipe = (eval_recipe){.path = path, .texts = arena_new(1024)};
     if (!recipe->texts)
         return error_memory(error, 1024, "a recipe");
@@ -460,19 +489,18 @@ c2c_status eval_recipe_open(eval_recipe *recipe, const char *path, c2c_error *er
     if (!status) {
         const json_value *root = json_root(recipe->document);
         static const char *const here = NULL;
-        reading g = {.r = recipe, .model = json_get(root, "model"), .error = error};
-        g.rosetta = json_get(g.model, "rosetta_config");
-        static const json_value empty = {.type = JSON_OBJECT};
-        const json_value *generation = json_get(g.model, "generation_config");
-        g.generation = generation && generation->type != JSON_NULL ? generation : &empty;
-        g.eval = json_get(root, "eval");
+        reading g = {.r = recipe, .eval = json_get(root, "eval"), .error = error};
         status = check_kind(recipe, root, error);
-        if (!status) {
+        if (!status && !index) {
             warn_unknown(recipe, root, "", root_keys);
             warn_unknown(recipe, json_get(root, "output"), "output.", output_keys);
         }
         if (!status)
-            status = name_system(&g);
+            status = choose_system(&g, root, index);
+        static const json_value empty = {.type = JSON_OBJECT};
+        const json_value *generation = json_get(g.model, "generation_config");
+        g.rosetta = json_get(g.model, "rosetta_config");
+        g.generation = generation && generation->type != JSON_NULL ? generation : &empty;
         if (!status)
             status = read_model(&g);
         if (!status)

@@ -19,6 +19,8 @@ c2c_status eval_system_open(eval_system *system, const eval_recipe *recipe,
                                     .models = options->models,
                                     .compute = options->compute,
                                     .threads = options->threads,
+                                    .isa = options->isa,
+                                    .weights = options->weights,
                                     .context = options->context,
                                     .fusion_mode = recipe->fusion_mode,
                                     .include_response = recipe->include_response,
@@ -30,6 +32,8 @@ c2c_status eval_system_open(eval_system *system, const eval_recipe *recipe,
                                       .models = options->models,
                                       .compute = options->compute,
                                       .threads = options->threads,
+                                      .isa = options->isa,
+                                      .weights = options->weights,
                                       .context = options->context};
         status = pair_open(&system->writer, &writer, error);
         system->has_writer = status == C2C_STATUS_OK;
@@ -245,6 +249,16 @@ static char *hub_folder(void) {
     if (home && *home)
         return path_join(home, "hub");
     return user && *user ? path_join(user, ".cache/huggingface/hub") : NULL;
+}
+
+c2c_status eval_questions_open(eval_set *set, const eval_recipe *recipe, const char *data,
+                               const eval_options *options, c2c_error *error) {
+    eval_choice choice = recipe->choice;
+    if (options->limit) {
+        choice.limit = options->limit;
+        choice.ranged = false;
+    }
+    return eval_set_open(set, recipe->benchmark, data, &choice, error);
 }
 
 c2c_status eval_data_find(char **path, const eval_recipe *recipe, const char *given,

@@ -181,75 +181,37 @@ static c2c_status append_pairs(buffer *out, const eval_result *results, size_t c
     return status;
 }
 
-/* What a table's rows are by; NULL: the question belongs to none. */
-typedef const char *(*row_name)(const eval_set *set, size_t i);
-
-static const char *subject_of(const eval_set *set, size_t i) {
-    return set->items[i].subject;
-}
-
-static const char *category_of(const eval_set *set, size_t i) {
-    const char *group;
-    if (set->items[i].item.category)
-        return set->items[i].item.category;
-    return set->benchmark->category ? set->benchmark->category(set->items[i].subject, &group)
-                                    : NULL;
-}
-
-static bool is_first(const eval_set *set, size_t i, row_name name_of) {
-    const char *name = name_of(set, i);
-    for (size_t k = 0; k < i; k++) {
-        const char *other = name_of(set, k);
-        if (other && strcmp(other, name) == 0)
-            return false;
-    }
-    return true;
-}
-
-static void append_group(buffer *out, const eval_result *results, size_t count, const char *name,
-                         row_name name_of) {
-    const eval_set *set = results[0].set;
-    buffer_append_text(out, "<tr><td>");
-    append_escaped(out, name, 80);
-    for (size_t s = 0; s < count; s++) {
-        double points = 0;
-        int64_t scored = 0;
-        for (size_t i = 0; i < results[s].records->count; i++) {
-            const eval_record *r = &results[s].records->items[i];
-            const char *of = name_of(set, i);
-            if (!of || strcmp(of, name) != 0 || !r->scored)
-                continue;
-            points += r->score;
-            scored++;
+/* A table of one grouping: a row for each group, a column for each system. */
+static c2c_status append_groups(buffer *out, const eval_result *results, size_t count,
+                                const char *title, eval_grouping by, c2c_error *error) {
+    eval_groups *groups = calloc(count, sizeof *groups);
+    c2c_status status =
+        groups ? C2C_STATUS_OK : error_memory(error, count * sizeof *groups, "a report");
+    for (size_t s = 0; !status && s < count; s++)
+        status = eval_groups_make(&groups[s], &results[s], by, error);
+    if (!status && groups[0].count) {
+        buffer_printf(out, "<h2>By %s</h2>\n<table><tr><th>%s<th>questions", title, title);
+        for (size_t s = 0; s < count; s++) {
+            buffer_append_text(out, "<th>");
+            append_escaped(out, results[s].name, 80);
         }
-        if (s == 0)
-            buffer_printf(out, "<td>%lld", (long long)scored);
-        buffer_append_text(out, "<td>");
-        append_percent(out, scored ? points / (double)scored : NAN);
-    }
-    buffer_append_char(out, '\n');
-}
-
-static void append_groups(buffer *out, const eval_result *results, size_t count, const char *title,
-                          row_name name_of) {
-    const eval_set *set = results[0].set;
-    bool any = false;
-    for (size_t i = 0; i < set->count; i++) {
-        if (!name_of(set, i) || !is_first(set, i, name_of))
-            continue;
-        if (!any) {
-            buffer_printf(out, "<h2>By %s</h2>\n<table><tr><th>%s<th>questions", title, title);
+        buffer_append_char(out, '\n');
+        for (size_t i = 0; i < groups[0].count; i++) {
+            buffer_append_text(out, "<tr><td>");
+            append_escaped(out, groups[0].items[i].name, 80);
+            buffer_printf(out, "<td>%lld", (long long)groups[0].items[i].scored);
             for (size_t s = 0; s < count; s++) {
-                buffer_append_text(out, "<th>");
-                append_escaped(out, results[s].name, 80);
+                buffer_append_text(out, "<td>");
+                append_percent(out, eval_group_share(&groups[s].items[i]));
             }
             buffer_append_char(out, '\n');
         }
-        any = true;
-        append_group(out, results, count, name_of(set, i), name_of);
-    }
-    if (any)
         buffer_append_text(out, "</table>\n");
+    }
+    for (size_t s = 0; groups && s < count; s++)
+        eval_groups_deinit(&groups[s]);
+    free(groups);
+    return status;
 }
 
 /* ---- Questions ----------------------------------------------------------------------------------
@@ -352,8 +314,12 @@ c2c_status eval_report_write(const char *path, const eval_result *results, size_
     buffer_append_text(&out, "<h2>Right answers against the time of one</h2>\n");
     append_latency(&out, results, summaries, count);
     c2c_status status = append_pairs(&out, results, count, error);
-    append_groups(&out, results, count, "category", category_of);
-    append_groups(&out, results, count, "subject", subject_of);
+    if (!status)
+        status = append_groups(&out, results, count, "category", EVAL_BY_CATEGORY, error);
+    if (!status)
+        status = append_groups(&out, results, count, "subcategory", EVAL_BY_SUBCATEGORY, error);
+    if (!status)
+        status = append_groups(&out, results, count, "subject", EVAL_BY_SUBJECT, error);
     append_disagreements(&out, results, count);
     buffer_append_text(&out, "</html>\n");
     if (!status && out.failed)

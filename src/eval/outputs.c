@@ -7,67 +7,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-/* Sums over the records of one group. */
-typedef struct group {
-    const char *name;
-    int64_t scored, answered;
-    double points, input, output, ratio;
-} group;
-
-typedef struct groups {
-    group *items;
-    size_t count;
-} groups;
-
-/* Which group a record belongs to; NULL: none. */
-typedef const char *(*group_name)(const eval_result *result, size_t i);
-
-static const char *by_subject(const eval_result *result, size_t i) {
-    return result->set->items[i].subject;
-}
-
-static const char *by_subcategory(const eval_result *result, size_t i) {
-    const char *group;
-    const benchmark *b = result->set->benchmark;
-    return b->category ? b->category(result->set->items[i].subject, &group) : NULL;
-}
-
-static const char *by_category(const eval_result *result, size_t i) {
-    const char *group = NULL;
-    const benchmark *b = result->set->benchmark;
-    if (b->category)
-        b->category(result->set->items[i].subject, &group);
-    return group;
-}
-
-static void group_add(group *g, const eval_record *r) {
-    g->scored += r->scored;
-    g->points += r->scored ? r->score : 0;
-    g->answered++;
-    g->input += (double)r->input_tokens;
-    g->output += (double)r->new_tokens;
-    g->ratio += r->input_tokens ? (double)r->new_tokens / (double)r->input_tokens : 0;
-}
-
-static c2c_status groups_make(groups *all, const eval_result *result, group_name name_of,
-                              c2c_error *error) {
-    *all = (groups){.items = calloc(result->records->count + 1, sizeof *all->items)};
-    if (!all->items)
-        return error_memory(error, result->records->count * sizeof *all->items, "a summary");
-    for (size_t i = 0; i < result->records->count; i++) {
-        const char *name = name_of(result, i);
-        size_t k = 0;
-        if (!name || result->records->items[i].failed)
-            continue;
-        while (k < all->count && strcmp(all->items[k].name, name) != 0)
-            k++;
-        if (k == all->count)
-            all->items[all->count++] = (group){.name = name};
-        group_add(&all->items[k], &result->records->items[i]);
-    }
-    return C2C_STATUS_OK;
-}
-
 /* ---- JSON -------------------------------------------------------------------------------------
  */
 
@@ -91,19 +30,19 @@ static void append_text(buffer *out, const char *text) {
         buffer_append_text(out, "null");
 }
 
-static void append_accuracies(buffer *out, const char *key, const groups *all) {
+static void append_accuracies(buffer *out, const char *key, const eval_groups *all) {
     append_key(out, 1, key);
     buffer_append_char(out, '{');
     for (size_t i = 0; i < all->count; i++) {
-        const group *g = &all->items[i];
+        const eval_group *g = &all->items[i];
         buffer_append_text(out, i ? ",\n" : "\n");
         append_key(out, 2, g->name);
-        append_real(out, g->scored ? g->points / (double)g->scored : NAN);
+        append_real(out, eval_group_share(g));
     }
     buffer_append_text(out, all->count ? "\n  }" : "}");
 }
 
-static void append_lengths(buffer *out, const char *key, const groups *all) {
+static void append_lengths(buffer *out, const char *key, const eval_groups *all) {
     static const char *const keys[] = {"avg_input_length", "avg_gen_length", "avg_length_ratio",
                                        "accuracy"};
     append_key(out, 1, "length_statistics");
@@ -111,10 +50,9 @@ static void append_lengths(buffer *out, const char *key, const groups *all) {
     append_key(out, 2, key);
     buffer_append_char(out, '{');
     for (size_t i = 0; i < all->count; i++) {
-        const group *g = &all->items[i];
-        double n = (double)g->answered;
-        const double values[] = {g->input / n, g->output / n, g->ratio / n,
-                                 g->scored ? g->points / (double)g->scored : NAN};
+        const eval_group *g = &all->items[i];
+        double n = fmax(1, (double)g->answered);
+        const double values[] = {g->input / n, g->output / n, g->ratio / n, eval_group_share(g)};
         buffer_append_text(out, i ? ",\n" : "\n");
         append_key(out, 3, g->name);
         buffer_append_text(out, "{\n");
@@ -131,14 +69,14 @@ static void append_lengths(buffer *out, const char *key, const groups *all) {
 
 static c2c_status write_summary(const eval_result *result, const char *path, c2c_error *error) {
     buffer out = {0};
-    groups subjects = {0}, categories = {0}, subcategories = {0};
+    eval_groups subjects = {0}, categories = {0}, subcategories = {0};
     bool grouped = result->set->benchmark->category, generated = strcmp(result->method, "logits");
     int64_t scored;
-    c2c_status status = groups_make(&subjects, result, by_subject, error);
+    c2c_status status = eval_groups_make(&subjects, result, EVAL_BY_SUBJECT, error);
     if (!status)
-        status = groups_make(&categories, result, by_category, error);
+        status = eval_groups_make(&categories, result, EVAL_BY_CATEGORY, error);
     if (!status)
-        status = groups_make(&subcategories, result, by_subcategory, error);
+        status = eval_groups_make(&subcategories, result, EVAL_BY_SUBCATEGORY, error);
     buffer_append_text(&out, "{\n");
     append_key(&out, 1, "model");
     append_text(&out, result->model);
@@ -165,9 +103,9 @@ static c2c_status write_summary(const eval_result *result, const char *path, c2c
                        grouped ? &subcategories : &subjects);
     }
     buffer_append_text(&out, "\n}\n");
-    free(subjects.items);
-    free(categories.items);
-    free(subcategories.items);
+    eval_groups_deinit(&subjects);
+    eval_groups_deinit(&categories);
+    eval_groups_deinit(&subcategories);
     if (!status && out.failed)
         status = error_memory(error, out.length, "a summary");
     if (!status)
@@ -344,11 +282,11 @@ static c2c_status write_predictions(const eval_result *result, const char *folde
 
 static c2c_status write_all_predictions(const eval_result *result, const char *folder,
                                         c2c_error *error) {
-    groups subjects;
-    c2c_status status = groups_make(&subjects, result, by_subject, error);
+    eval_groups subjects;
+    c2c_status status = eval_groups_make(&subjects, result, EVAL_BY_SUBJECT, error);
     for (size_t i = 0; !status && i < subjects.count; i++)
         status = write_predictions(result, folder, subjects.items[i].name, error);
-    free(subjects.items);
+    eval_groups_deinit(&subjects);
     return status;
 }
 

@@ -267,7 +267,8 @@ static c2c_status ask_rest(eval_records *records, const eval_run *run, FILE *fil
             append_line(&line, &records->items[i]);
             if (line.failed)
                 status = error_memory(error, line.length, "an answer");
-            else if (fwrite(line.data, 1, line.length, file) != line.length || fflush(file) != 0)
+            else if (file &&
+                     (fwrite(line.data, 1, line.length, file) != line.length || fflush(file) != 0))
                 status = write_failed(run, error);
         }
         scored += records->items[i].scored;
@@ -289,7 +290,7 @@ c2c_status eval_run_all(eval_records *records, const eval_run *run, c2c_error *e
     if (!records->items)
         return error_memory(error, run->set->count * sizeof *records->items, "answers");
     c2c_status status = C2C_STATUS_OK;
-    if (run->resume && file_exists(run->path))
+    if (run->path && run->resume && file_exists(run->path))
         status = resume(records, run, &length, error);
     if (!status && length > 0) {
         file = fopen(run->path, "r+");
@@ -298,7 +299,7 @@ c2c_status eval_run_all(eval_records *records, const eval_run *run, c2c_error *e
             status = write_failed(run, error);
         else if (ftruncate(fileno(file), (off_t)length) != 0)
             status = write_failed(run, error);
-    } else if (!status) {
+    } else if (!status && run->path) {
         file = fopen(run->path, "w");
         if (!file || fprintf(file, "%s\n", run->about) < 0)
             status = write_failed(run, error);

@@ -92,7 +92,7 @@ typedef bool (*eval_watcher)(void *user, int64_t done, int64_t total, int64_t sc
 
 typedef struct eval_run {
     const eval_set *set;
-    const char *path;  /* of the answers, written as they come */
+    const char *path;  /* of the answers, written as they come; NULL: they are not */
     const char *about; /* one line of JSON that says what is asked of whom: a resumed run's must be
                           the same */
     bool resume;
@@ -104,8 +104,8 @@ typedef struct eval_run {
 /* Asks every question that the file does not hold yet. */
 c2c_status eval_run_all(eval_records *records, const eval_run *run, c2c_error *error);
 
-/* ---- Files (outputs.c, outputs_csv.c)
- * ------------------------------------------------------------ */
+/* ---- Results ----------------------------------------------------------------------------------
+ */
 
 typedef struct eval_result {
     const char *name;   /* of the system, in reports */
@@ -116,6 +116,36 @@ typedef struct eval_result {
 } eval_result;
 
 double eval_accuracy(const eval_result *result, int64_t *scored);
+
+/* ---- Groups (groups.c) ------------------------------------------------------------------------
+ */
+
+typedef enum eval_grouping {
+    EVAL_BY_SUBJECT = 0,
+    EVAL_BY_SUBCATEGORY, /* a benchmark's categories of subjects, ... */
+    EVAL_BY_CATEGORY     /* ... and what these belong to; or the row's own category */
+} eval_grouping;
+
+/* Sums over the answers to one group's questions; failed ones are left out. */
+typedef struct eval_group {
+    const char *name; /* belongs to the set */
+    int64_t scored, answered;
+    double points, input, output, ratio; /* scores; tokens of prompts and answers, and the sum of
+                                            their ratios */
+} eval_group;
+
+typedef struct eval_groups {
+    eval_group *items; /* in order of appearance, the same for all systems that were asked a set */
+    size_t count;
+} eval_groups;
+
+c2c_status eval_groups_make(eval_groups *groups, const eval_result *result, eval_grouping by,
+                            c2c_error *error);
+void eval_groups_deinit(eval_groups *groups);
+double eval_group_share(const eval_group *group); /* of right answers; NaN: nothing was scored */
+
+/* ---- Files (outputs.c) ------------------------------------------------------------------------
+ */
 
 /* The original's files, beside each other in `folder`: PREFIX_summary.json, PREFIX_length.json and
  * PREFIX_cot.csv; of LongBench pred/MODEL/TASK.jsonl in place of the last. */

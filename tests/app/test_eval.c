@@ -74,7 +74,7 @@ static void test_systems(void **state) {
     PROGRAM(&r, "eval", paths[0], "--compare", paths[1], paths[2], paths[3], "--data", DEMO_ROWS,
             "--limit", "40", "--output", folder, "--dtype", "f32");
     assert_int_equal(r.status, 0);
-    assert_non_null(strstr(r.out, "c2c against receiver"));
+    assert_non_null(strstr(r.out, "against receiver"));
     char *rows = file_read("share/demo", "eval.jsonl", &length);
     for (int i = 0; i < 4; i++) {
         char name[80];
@@ -104,6 +104,70 @@ static void test_systems(void **state) {
     free(rows);
     program_result_free(&r);
     test_folder_remove(folder);
+}
+
+/* One file names the demo's four systems; the verb demo prints the table that it gives. */
+static void test_demo_recipe(void **state) {
+    (void)state;
+    static const char *const names[] = {"receiver", "sharer", "text-to-text", "C2C"};
+    char *folder = test_folder_make();
+    program_result r, demo;
+    PROGRAM(&r, "eval", "recipes/demo_eval.yaml", "--models", "share/demo", "--data", DEMO_ROWS,
+            "--limit", "12", "--output", folder, "--dtype", "f32", "--json");
+    json_document *document = program_json(&r);
+    const json_value *root = json_root(document);
+    assert_int_equal(root->count, 4);
+    PROGRAM(&demo, "demo", "--limit", "12", "--dtype", "f32", "--questions", "0");
+    const char *table = strstr(demo.out, "12 questions of qa");
+    assert_non_null(table);
+    for (uint32_t i = 0; i < root->count; i++) {
+        double accuracy, told;
+        char row[80];
+        const json_value *one = &root->items[i];
+        assert_string_equal(json_get(one, "system")->string, names[i]);
+        assert_ok(json_get_real(one, "accuracy", NULL, &accuracy, "", &test_error));
+        assert_ok(json_get_real(json_get(one, "categories"), "told", NULL, &told, "", &test_error));
+        /* What was told, the receiver can read and the sharer cannot. */
+        assert_true(told == (i == 1 ? 0 : 1));
+        snprintf(row, sizeof row, "\n%s ", names[i]);
+        const char *line = strstr(table, row);
+        assert_non_null(line);
+        snprintf(row, sizeof row, " %.2f%% (", accuracy * 100);
+        const char *share = strstr(line, row);
+        assert_true(share && share < strchr(line + 1, '\n'));
+        assert_true((json_get(one, "against") != NULL) == (i > 0));
+    }
+    json_close(document);
+    program_result_free(&demo);
+    program_result_free(&r);
+    test_folder_remove(folder);
+}
+
+static void test_refused_systems(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *holds;
+    } cases[] = {
+        {"systems: {a: {model_name: x}}\nmodel: {model_name: x}", "none beside \"model\""},
+        {"systems: {}", "an object of name: model"},
+        {"systems: {a/b: {model_name: x}}", "names without a slash"},
+        {"systems: {one: {model_name: " DEMO_RECEIVER "}, two: {model_name: Rosetta}}",
+         "r.yaml: two: model.rosetta_config"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *folder = test_folder_make(), *path = path_join(folder, "r.yaml");
+        buffer text = {0};
+        program_result r;
+        buffer_printf(&text, "%s\neval: {dataset: qa}\noutput: {output_dir: %s}\n", cases[i].text,
+                      folder);
+        test_file_write(folder, "r.yaml", text.data, text.length);
+        PROGRAM(&r, "eval", path, "--data", DEMO_ROWS);
+        assert_program_fails(&r, 1, (const char *const[]){cases[i].holds, NULL});
+        program_result_free(&r);
+        buffer_free(&text);
+        free(path);
+        test_folder_remove(folder);
+    }
 }
 
 /* The answers that a recipe leaves, without their times; to be freed. */
@@ -282,7 +346,7 @@ static void test_logits(void **state) {
     assert_int_equal(r.status, 0);
     assert_non_null(strstr(r.out, "1 rows were not asked"));
     assert_non_null(strstr(r.out, "2 malformed rows"));
-    assert_non_null(strstr(r.out, "none against alone: +0.00 points"));
+    assert_non_null(strstr(r.out, "+0.00 (+0.00 to +0.00)"));
     program_result_free(&r);
     char *answers = file_read(folder, "alone/alone_mmlu-redux_logits_answers.jsonl", &length);
     const char *at = answers;
@@ -408,7 +472,7 @@ static c2c_status check_recipe(void *user, const char *name, c2c_error *error) {
     char *path = path_join(user, name);
     eval_recipe recipe;
     bool training = strstr(user, "train_recipe");
-    c2c_status status = eval_recipe_open(&recipe, path, &test_error);
+    c2c_status status = eval_recipe_open(&recipe, path, 0, &test_error);
     (void)error;
     if (!training && status)
         fail_msg("%s: %s", name, test_error.message);
@@ -441,9 +505,10 @@ static void test_published_recipes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_systems),     cmocka_unit_test(test_other_systems),
-        cmocka_unit_test(test_resume),      cmocka_unit_test(test_logits),
-        cmocka_unit_test(test_longbench),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_no_template), cmocka_unit_test(test_published_recipes)};
+        cmocka_unit_test(test_systems),         cmocka_unit_test(test_demo_recipe),
+        cmocka_unit_test(test_refused_systems), cmocka_unit_test(test_other_systems),
+        cmocka_unit_test(test_resume),          cmocka_unit_test(test_logits),
+        cmocka_unit_test(test_longbench),       cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_no_template),     cmocka_unit_test(test_published_recipes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
