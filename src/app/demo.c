@@ -1,11 +1,11 @@
-/* demo.c - the verb demo: the shipped pair, a few questions to read, and accuracy on all. */
+/* demo.c - the verb demo: the shipped pair, a few questions to read, and the table of all. */
 #include "app/demo.h"
 #include "app/compute.h"
 
 #include <stdlib.h>
 
-/* Answers of the pair are one word, and what its sharer writes is one sentence. */
-#define DEMO_ANSWER_TOKENS 32
+/* Tokens of a question and its answer: more than any has. */
+#define DEMO_CONTEXT 1024
 
 /* Where --train puts the fuser. */
 #define DEMO_OUTPUT "checkpoints/demo_quick"
@@ -20,68 +20,30 @@ typedef struct demo_settings {
     const char *recipe, *output; /* of training */
 } demo_settings;
 
-c2c_status demo_answer(pair *p, way w, const demo_row *row, answer *a, char **reply,
-                       c2c_error *error) {
-    buffer ask = {0};
-    buffer_printf(&ask, "Tell me what helps to answer: %s", row->question);
-    const question q = {.messages = &row->messages,
-                        .thinking = C2C_THINKING_OFF,
-                        .max_new_tokens = DEMO_ANSWER_TOKENS,
-                        .background = ask.data,
-                        .background_tokens = DEMO_ANSWER_TOKENS};
-    c2c_status status = ask.failed ? error_memory(error, ask.length, "a question")
-                                   : pair_answer(p, w, &q, a, reply, error);
-    buffer_free(&ask);
-    return status;
-}
-
-bool demo_is_right(const demo_row *row, const answer *a) {
-    return strcmp(a->text.data ? a->text.data : "", row->answer) == 0;
-}
-
-static c2c_status open_pair(pair *p, const char *folder, const demo_settings *s, c2c_error *error) {
-    char *receiver = path_join(folder, "receiver"), *sharer = path_join(folder, "sharer"),
-         *fuser = s->train ? string_copy(s->output) : path_join(folder, "fuser");
-    c2c_status status;
-    if (receiver && sharer && fuser)
-        status = pair_open(p,
-                           &(pair_settings){.receiver = receiver,
-                                            .sharers = (const char *const *)&sharer,
-                                            .fusers = (const char *const *)&fuser,
-                                            .sharer_count = 1,
-                                            .compute = (c2c_compute)s->dtype,
-                                            .threads = s->threads,
-                                            .isa = s->isa,
-                                            .weights = (c2c_model_weights)s->weights,
-                                            .context = 1024},
-                           error);
-    else
-        status = error_memory(error, strlen(folder), "a path");
-    free(fuser);
-    free(sharer);
-    free(receiver);
-    return status;
-}
-
 static c2c_status demo_settings_run(const demo_settings *s, c2c_error *error) {
+    const eval_options options = {.compute = (c2c_compute)s->dtype,
+                                  .isa = s->isa,
+                                  .weights = (c2c_model_weights)s->weights,
+                                  .threads = s->threads,
+                                  .context = DEMO_CONTEXT,
+                                  .limit = s->limit};
+    const demo_training training = {s->recipe, s->output, s->isa, s->threads, s->json};
     char *folder = NULL;
-    demo_rows rows = {0};
-    pair p = {0};
+    demo_results results = {0};
     c2c_status status = demo_find(&folder, s->folder, error);
     if (!status && s->train)
-        status =
-            demo_train(folder, &(demo_training){s->recipe, s->output, s->isa, s->threads, s->json},
-                       error);
-    if (!status)
-        status = demo_rows_open(&rows, folder, s->limit, error);
-    if (!status)
-        status = open_pair(&p, folder, s, error);
+        status = demo_train(folder, &training, error);
     if (!status && !s->json)
-        status = demo_show(&p, &rows, s->questions, error);
+        status = demo_show_models(folder, &options, error);
     if (!status)
-        status = demo_score(&p, &rows, s->json, s->train, error);
-    pair_close(&p);
-    demo_rows_close(&rows);
+        status = demo_evaluate(&results, folder, s->train ? s->output : NULL, &options, error);
+    if (!status && s->json)
+        status = demo_show_json(&results, error);
+    else if (!status)
+        status = demo_show_questions(&results, s->questions, error);
+    if (!status && !s->json)
+        status = demo_show_table(&results, s->train, error);
+    demo_results_deinit(&results);
     free(folder);
     return status;
 }
@@ -153,6 +115,7 @@ const verb demo_verb = {
     .notes =
         "Each question is answered four ways: by the receiver alone, by the sharer alone, by\n"
         "the receiver after it has read what the sharer writes (text to text), and by the\n"
-        "receiver with the sharer's KV cache fused into its own (C2C). --train takes minutes;\n"
+        "receiver with the sharer's KV cache fused into its own (C2C), as recipes/demo_eval.yaml\n"
+        "says; c2c eval with that recipe also writes a report. --train takes minutes;\n"
         "--recipe recipes/demo.json takes longer and learns more.",
     .run = demo_run};

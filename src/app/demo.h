@@ -1,30 +1,15 @@
-/* demo.h - inside the app: the shipped pair and its evaluation questions. */
+/* demo.h - inside the app: the shipped pair, evaluated by its recipe and shown. */
 #ifndef C2C_APP_DEMO_H
 #define C2C_APP_DEMO_H
 
-#include "app/app.h"
-
-typedef enum demo_kind { DEMO_KNOWN = 0, DEMO_TOLD, DEMO_KINDS } demo_kind;
-
-/* One line of eval.jsonl; texts live as long as the rows. */
-typedef struct demo_row {
-    json_document *document;
-    chat messages;
-    const char *question, *answer;
-    demo_kind kind;
-    const char *recorded[WAY_COUNT]; /* what the Python original answered; or NULL */
-} demo_row;
-
-typedef struct demo_rows {
-    demo_row *items;
-    size_t count, capacity;
-} demo_rows;
+#include "app/eval.h"
 
 /* The folder of the pair: `given`, or the first place that has one; *folder is to be freed. */
 c2c_status demo_find(char **folder, const char *given, c2c_error *error);
-/* Reads at most `limit` rows of `folder`/eval.jsonl; 0: all. */
-c2c_status demo_rows_open(demo_rows *rows, const char *folder, int64_t limit, c2c_error *error);
-void demo_rows_close(demo_rows *rows);
+/* The recipe that came with the pair or with the program; *path is to be freed. */
+c2c_status demo_recipe_find(char **path, const char *folder, const char *name, c2c_error *error);
+
+/* ---- Training (demo_train.c) -------------------------------------------------------------- */
 
 /* What demo --train is told. */
 typedef struct demo_training {
@@ -35,20 +20,41 @@ typedef struct demo_training {
     bool aside; /* shows its lines on standard error */
 } demo_training;
 
-/* Trains a fuser for the pair in `folder`, or goes on with that, or does nothing where it is there
- * (demo_train.c). */
+/* Trains a fuser for the pair in `folder`, or goes on with that, or does nothing where it is there.
+ */
 c2c_status demo_train(const char *folder, const demo_training *t, c2c_error *error);
 
-/* Answers one row; *reply as in pair_answer. */
-c2c_status demo_answer(pair *p, way w, const demo_row *row, answer *a, char **reply,
-                       c2c_error *error);
-bool demo_is_right(const demo_row *row, const answer *a);
+/* ---- Evaluation (demo_eval.c) ------------------------------------------------------------- */
 
-/* Answers `count` questions, of each kind alternately, and prints them for reading
- * (demo_show.c). */
-c2c_status demo_show(pair *p, const demo_rows *rows, int64_t count, c2c_error *error);
-/* Answers all rows four ways and prints what came out (demo_score.c); `trained`: the fuser was
- * trained here, so that the answers of the shipped one are nothing to compare with. */
-c2c_status demo_score(pair *p, const demo_rows *rows, bool json, bool trained, c2c_error *error);
+/* The four ways to an answer, as recipes/demo_eval.yaml calls them. */
+typedef enum demo_way { DEMO_RECEIVER = 0, DEMO_SHARER, DEMO_TEXT, DEMO_C2C, DEMO_WAYS } demo_way;
+
+/* The questions, and what came of them. Zero-initialise; demo_results_deinit. */
+typedef struct demo_results {
+    evaluated ways[DEMO_WAYS];
+    eval_set set;
+    char *data; /* eval.jsonl */
+    double seconds;
+    int64_t recorded, as_recorded; /* answers that the Python original left, and those equal to
+                                      them */
+    int64_t way_recorded[DEMO_WAYS], way_as_recorded[DEMO_WAYS];
+} demo_results;
+
+/* Asks every system of the recipe; models are folders of `folder`, the fuser too unless `fuser`
+ * names another. */
+c2c_status demo_evaluate(demo_results *results, const char *folder, const char *fuser,
+                         const eval_options *options, c2c_error *error);
+void demo_results_deinit(demo_results *results);
+
+/* ---- What is printed (demo_show.c) -------------------------------------------------------- */
+
+/* Who they are. */
+c2c_status demo_show_models(const char *folder, const eval_options *options, c2c_error *error);
+/* `count` questions, of each kind alternately, with their answers. */
+c2c_status demo_show_questions(const demo_results *results, int64_t count, c2c_error *error);
+/* The table of the evaluation and what it says. `trained`: the fuser was trained here, so that the
+ * answers of the shipped one are nothing to compare with. */
+c2c_status demo_show_table(const demo_results *results, bool trained, c2c_error *error);
+c2c_status demo_show_json(const demo_results *results, c2c_error *error);
 
 #endif

@@ -6,23 +6,6 @@
 
 #define QUICK_RECIPE "demo_quick.json"
 
-/* The recipe beside the pair, in the source tree or installed; to be freed. */
-static c2c_status find_recipe(char **recipe, const char *folder, c2c_error *error) {
-    static const char *const places[] = {"../../recipes/" QUICK_RECIPE, "../recipes/" QUICK_RECIPE};
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        *recipe = path_join(folder, places[i]);
-        if (!*recipe)
-            return error_memory(error, strlen(folder), "a path");
-        if (file_exists(*recipe))
-            return C2C_STATUS_OK;
-        free(*recipe);
-    }
-    *recipe = NULL;
-    return error_set(error, C2C_STATUS_NOT_FOUND,
-                     "%s: no recipes/" QUICK_RECIPE " beside the pair; give one with --recipe FILE",
-                     folder);
-}
-
 /* "model.base_model=FOLDER/NAME": the pair's own models, wherever it stands. The value is YAML, in
  * which a text in double quotes is JSON's. */
 static void write_setting(buffer *out, const char *key, const char *folder, const char *name) {
@@ -46,7 +29,8 @@ static c2c_status train(const train_settings *s, c2c_error *error) {
 c2c_status demo_train(const char *folder, const demo_training *t, c2c_error *error) {
     char *recipe = NULL;
     buffer receiver = {0}, sharer = {0};
-    c2c_status status = t->recipe ? C2C_STATUS_OK : find_recipe(&recipe, folder, error);
+    c2c_status status =
+        t->recipe ? C2C_STATUS_OK : demo_recipe_find(&recipe, folder, QUICK_RECIPE, error);
     write_setting(&receiver, "model.base_model", folder, "receiver");
     write_setting(&sharer, "model.teacher_model", folder, "sharer");
     if (!status && (receiver.failed || sharer.failed))

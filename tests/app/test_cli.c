@@ -507,8 +507,9 @@ static void test_demo(void **state) {
     /* No bar where standard error is no terminal. */
     assert_string_equal(r.err, "");
     static const char *const shown[] = {
-        "[the chat says: ",    "[the sharer knows]", "right",           "wrong", "20 questions",
-        "known to the sharer", "told in the chat",   "80 of 80 answers"};
+        "[the chat says: ",   "[the sharer knows]", "right",           "wrong",
+        "20 questions of qa", "80 of 80 answers",   "right (95%)",     "first token",
+        "\nreceiver ",        "\nsharer ",          "\ntext-to-text ", "\nC2C "};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
         if (!strstr(r.out, shown[i]))
             fail_msg("\"%s\" is not in:\n%s", shown[i], r.out);
