@@ -400,6 +400,41 @@ C2C_API c2c_status c2c_session_generate(c2c_session *session, int64_t max_new_to
                                         c2c_token_callback callback, void *user,
                                         c2c_generation *result, c2c_error *error);
 
+/* ---- Several answers at once -------------------------------------------------------------- */
+
+/* Sessions of the same models whose answers are written together: a step reads every weight once
+ * for all of them. Each has a cache of its own; all use the same memory for what is computed, so
+ * one thread at a time uses a batch. An answer is, bit for bit, that of a session alone. */
+typedef struct c2c_batch c2c_batch;
+
+#define C2C_MAX_BATCH 1024
+
+/* `count` sessions as c2c_session_open makes them, each with options->context rows. */
+C2C_API c2c_status c2c_batch_open(c2c_batch **batch, const c2c_model *receiver,
+                                  const c2c_pair *pairs, size_t pair_count, size_t count,
+                                  const c2c_session_options *options, c2c_error *error);
+/* Closes its sessions, too. */
+C2C_API void c2c_batch_close(c2c_batch *batch);
+
+/* Session i, from 0; NULL: there is none. It takes every call, and is closed with its batch alone:
+ * c2c_session_close does nothing. The sharers' memory is released for all of them. */
+C2C_API c2c_session *c2c_batch_session(c2c_batch *batch, size_t i);
+
+/* Begins an answer after a prefill, which c2c_batch_step writes. Arguments as in
+ * c2c_session_generate; the callback must use no session of the batch. A prefill, extension, reset
+ * or another answer of this session gives it up. */
+C2C_API c2c_status c2c_session_begin(c2c_session *session, int64_t max_new_tokens,
+                                     c2c_token_callback callback, void *user, c2c_error *error);
+
+/* Writes one token of every answer that was begun and has not ended. *writing (may be NULL): how
+ * many go on. Sessions may be prefilled and begin between steps. When an answer fails it has ended,
+ * and the next step goes on with the others. */
+C2C_API c2c_status c2c_batch_step(c2c_batch *batch, size_t *writing, c2c_error *error);
+
+/* Whether the session's answer goes on; *result (may be NULL): what was written of it so far, or
+ * how it ended. */
+C2C_API bool c2c_session_is_writing(const c2c_session *session, c2c_generation *result);
+
 /* ---- Two tokenizers ----------------------------------------------------------------------- */
 
 /* Which of the sharer's tokens stands for a receiver's token that it would cut into several. */

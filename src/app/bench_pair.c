@@ -154,11 +154,11 @@ static c2c_status time_decode(bench_world *w, c2c_session *session, c2c_error *e
             status = session_step(session, w->ids[n % w->s->prompt_tokens], NULL, error);
             int32_t id;
             op_argmax(session->backend,
-                      &(argmax_args){.ids = session->next,
+                      &(argmax_args){.ids = session->batch->next,
                                      .x = session->logits,
                                      .rows = 1,
                                      .features = session->receiver.model->config.vocabulary});
-            backend_download(session->backend, &id, session->next, sizeof id);
+            backend_download(session->backend, &id, session->batch->next, sizeof id);
         }
         w->times[i] = (system_seconds() - start) / (double)steps;
     }

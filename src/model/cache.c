@@ -26,6 +26,13 @@ void kv_cache_deinit(kv_cache *cache) {
     *cache = (kv_cache){0};
 }
 
+kv_cache kv_cache_view(const kv_cache *cache, int64_t first) {
+    kv_cache view = *cache;
+    /* Layers lie as far apart as before, so row 0 of each is row `first` of the pool's. */
+    view.memory += first * cache->features;
+    return view;
+}
+
 void kv_cache_copy(const kv_cache *to, int64_t to_row, const kv_cache *from, int64_t from_row,
                    int64_t rows) {
     C2C_ASSERT(to->layers == from->layers && to->features == from->features);

@@ -150,6 +150,9 @@ c2c_status kv_cache_init(kv_cache *cache, backend *b, const model_config *config
                          c2c_error *error);
 void kv_cache_deinit(kv_cache *cache);
 
+/* The pool's rows from `first` on, numbered from 0; valid as long as the pool, never freed. */
+kv_cache kv_cache_view(const kv_cache *cache, int64_t first);
+
 /* Copies rows of all layers between two pools of one model. */
 void kv_cache_copy(const kv_cache *to, int64_t to_row, const kv_cache *from, int64_t from_row,
                    int64_t rows);

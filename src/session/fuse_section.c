@@ -30,7 +30,7 @@ static void fuse_in_turn(c2c_session *session, int64_t receiver_row, const int64
 static void fuse_in_parallel(c2c_session *session, int64_t receiver_row, const int64_t *sharer_rows,
                              int64_t count, int32_t mask) {
     const kv_cache *cache = &session->receiver.cache;
-    int64_t spare = cache->rows - FUSE_BLOCK_ROWS;
+    int64_t spare = session->receiver.rows - FUSE_BLOCK_ROWS;
     for (size_t s = 0; s < session->pair_count; s++) {
         fuse_rows rows = rows_of(session, s, receiver_row, sharer_rows[s], count);
         if (mask >> s & 1)

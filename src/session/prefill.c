@@ -15,7 +15,7 @@ static void read_logits(c2c_session *session, int64_t row, float *host) {
     session_lane *lane = &session->receiver;
     if (session->watch.cancelled)
         return;
-    decoder_logits(lane->model, &lane->scratch, session->logits, row, 1);
+    decoder_logits(lane->model, &lane->pool->scratch, session->logits, row, 1);
     if (host)
         backend_download(session->backend, host, session->logits,
                          (size_t)lane->model->config.vocabulary * sizeof *host);
@@ -24,19 +24,20 @@ static void read_logits(c2c_session *session, int64_t row, float *host) {
 /* Penalties look at the ids of the prompt, too. */
 static void count_ids(c2c_session *session, const int32_t *ids, int64_t count) {
     /* The receiver's batch holds the last chunk only, so the ids are handed over again. */
-    session_lane *lane = &session->receiver;
-    int64_t vocabulary = lane->model->config.vocabulary;
+    lane_pool *pool = session->receiver.pool;
+    int64_t vocabulary = pool->model->config.vocabulary;
+    pool->stepping = false;
     op_zero(session->backend,
             &(zero_args){.y = session->counts, .bytes = vocabulary * (int64_t)sizeof(int32_t)});
     for (int64_t done = 0; done < count;) {
         int64_t rows = 0;
         for (; done < count && rows < session->chunk; done++)
             if (ids[done] != C2C_PADDING)
-                lane->host[rows++] = ids[done];
-        backend_upload(session->backend, lane->batch.ids, lane->host,
-                       (size_t)rows * sizeof *lane->host);
+                pool->host[rows++] = ids[done];
+        backend_upload(session->backend, pool->batch.ids, pool->host,
+                       (size_t)rows * sizeof *pool->host);
         op_count_ids(session->backend, &(count_ids_args){.counts = session->counts,
-                                                         .ids = lane->batch.ids,
+                                                         .ids = pool->batch.ids,
                                                          .rows = rows});
     }
 }
@@ -154,7 +155,7 @@ static int64_t run_response(c2c_session *session, const int32_t *ids, int64_t co
     if (session->include_response)
         session_fuse_response(session, row, rows);
     if (rows > 0)
-        lane_forward(lane, layers,
+        pool_forward(lane->pool, layers,
                      session->include_response ? DECODER_READ_ONLY
                      : output                  ? DECODER_OUTPUT
                                                : DECODER_CACHE);
@@ -235,6 +236,7 @@ c2c_status session_run_plan(c2c_session *session, const c2c_plan *plan, const c2
     watch->active = watch->callback != NULL;
     watch->done = 0;
     watch->total = watch->active ? count_work(session, plan, sections, count, needed) : 0;
+    session_end_answer(session);
     count_ids(session, plan->ids, plan->token_count);
     int64_t start = 0, seen = 0;
     for (size_t i = 0; i + 1 < count; i++) {
@@ -260,7 +262,7 @@ c2c_status session_check_plan(c2c_section **sections, size_t *count, c2c_session
                          "the prompt has %lld tokens, but the context holds %lld; shorten the "
                          "prompt or open the session with a larger context",
                          (long long)plan->token_count, (long long)session->context);
-    c2c_status status = session_need_sharers(session, error);
+    c2c_status status = batch_need_sharers(session->batch, error);
     return status ? status : plan_check(sections, count, plan, session, error);
 }
 
@@ -294,6 +296,7 @@ c2c_status session_step(c2c_session *session, int32_t id, float *logits, c2c_err
         return error_set(error, C2C_STATUS_CONTEXT_FULL, "the context of %lld tokens is full",
                          (long long)session->context);
     C2C_ASSERT(id >= 0 && id < lane->model->config.vocabulary);
+    session_end_answer(session);
     run_response(session, &id, 1, true);
     read_logits(session, 0, logits);
     session->ready = true;

@@ -28,27 +28,51 @@ typedef struct prefill_watch {
     int64_t done, total; /* tokens of all lanes */
 } prefill_watch;
 
-/* One model's side of a session. Its rows are 0 .. used-1 of its own pool, in order of position;
- * positions that hold padding have no row, and end a range. */
+/* What a model's lanes share, be it the one of a lone session or those of all sessions of a batch:
+ * the pool of rows, and what one forward pass needs. A pass takes the next tokens of one lane, or
+ * of several together. */
+typedef struct lane_pool {
+    const c2c_model *model; /* NULL: there is no memory */
+    kv_cache cache;         /* the rows of all lanes */
+    decoder_scratch scratch;
+    decoder_batch batch; /* the tables of the pass that comes next */
+    int64_t chunk;       /* tokens of one pass */
+    int64_t lanes;       /* that may take part in one */
+    int64_t range_capacity;
+    struct session_lane **members; /* host: [lanes] whose tokens are in the batch */
+    int64_t *member_rows;          /* host: [lanes] how many each */
+    int32_t *host;       /* [3][chunk]: ids, positions and rows on their way to the backend */
+    int32_t *starts;     /* [2][lanes + 1]: q_start and range_start on their way */
+    cache_range *ranges; /* [lanes * range_capacity] on their way */
+    bool stepping;       /* the batch holds a step of the members, that step_advance can move on */
+} lane_pool;
+
+/* Room for `lanes` lanes of `rows` rows and `positions` positions each. */
+c2c_status lane_pool_init(lane_pool *pool, const c2c_model *model, int64_t lanes, int64_t positions,
+                          int64_t rows, int64_t chunk, c2c_error *error);
+void lane_pool_deinit(lane_pool *pool);
+
+/* One model's side of a session. Its rows are 0 .. used-1 of its part of the pool, in order of
+ * position; positions that hold padding have no row, and end a range. */
 typedef struct session_lane {
     const c2c_model *model;
-    kv_cache cache;
+    lane_pool *pool;
+    kv_cache cache;      /* its part of the pool: a view */
+    int64_t first;       /* row of the pool that is row 0 here */
+    int64_t rows;        /* of its part */
     int64_t used;        /* rows */
     int64_t position;    /* of the next token: used, and padding so far */
     int32_t *ids;        /* host: what each position holds, padding too */
     int64_t tokens_run;  /* since the session was opened */
     cache_range *ranges; /* host: where the rows are */
     int64_t range_count, range_capacity;
-    decoder_scratch scratch;
-    decoder_batch batch;
-    int32_t *host; /* [3][chunk]: ids, positions and rows on their way to the backend */
-    int64_t chunk; /* tokens of one forward pass */
     prefill_watch *watch;
 } session_lane;
 
-/* Room for `positions` positions, and `spare` rows behind them that hold no position. */
-c2c_status lane_init(session_lane *lane, const c2c_model *model, int64_t positions, int64_t spare,
-                     int64_t chunk, prefill_watch *watch, c2c_error *error);
+/* Lane `i` of a pool, with room for `positions` positions, and `spare` rows behind them that hold
+ * no position. */
+c2c_status lane_init(session_lane *lane, lane_pool *pool, int64_t i, int64_t positions,
+                     int64_t spare, prefill_watch *watch, c2c_error *error);
 void lane_deinit(session_lane *lane);
 void lane_reset(session_lane *lane);
 
@@ -56,8 +80,8 @@ void lane_reset(session_lane *lane);
  * them rows of the lane. Returns the number of tokens, padding not counted: 0 needs no pass. */
 int64_t lane_push(session_lane *lane, const int32_t *ids, int64_t count);
 
-/* A pass over the batch, which a watched prefill counts. */
-void lane_forward(session_lane *lane, int layers, decoder_goal goal);
+/* A pass over the pool's batch, which watched prefills of its lanes count. */
+void pool_forward(lane_pool *pool, int layers, decoder_goal goal);
 
 /* Runs ids through the first `layers` layers, for their keys and values alone. */
 void lane_run(session_lane *lane, const int32_t *ids, int64_t count, int layers);
@@ -79,12 +103,17 @@ void lane_rewind(session_lane *lane, int64_t position);
 void lane_set_aside(session_lane *lane, int64_t start, int64_t offset);
 void lane_put_back(session_lane *lane, int64_t offset);
 
-/* Makes the batch stand just before the next position: op_step_advance then moves it on, on the
- * backend, to a token that is chosen there and that is `id`, as the host knows by now. */
-void lane_begin_steps(session_lane *lane);
-void lane_step_advance(session_lane *lane, const int32_t *next, int32_t id);
+/* Makes the pool's batch stand just before the next position of `count` of its lanes:
+ * op_step_advance then moves it on, on the backend, to the tokens that are chosen there. */
+void lanes_begin_steps(session_lane *const *lanes, size_t count);
+/* Whether it stands just before them, or at their latest tokens. */
+bool lanes_stand(session_lane *const *lanes, size_t count);
+/* Moves it on, from the beginning where it does not stand there: next[i] is chosen, and is ids[i],
+ * as the host knows by now. */
+void lanes_step_advance(session_lane *const *lanes, size_t count, const int32_t *next,
+                        const int32_t *ids);
 
-/* ---- Sessions (session.c, prefill.c, fuse_section.c, generate.c, turn.c) ------------------ */
+/* ---- Sessions (session.c, batch.c, prefill.c, fuse_section.c, generate.c, turn.c) --------- */
 
 /* A row of the receiver that the response made (include_response): no mask is equal to it. */
 #define MASK_RESPONSE INT32_MIN
@@ -103,7 +132,21 @@ typedef struct session_kept {
     int64_t fused, rows;
 } session_kept;
 
+/* An answer that is being written. */
+typedef struct session_answer {
+    bool begun;   /* and not ended */
+    bool chosen;  /* `id` is there, and was not run yet */
+    int32_t id;   /* the latest token */
+    int64_t most; /* tokens */
+    c2c_generation done;
+    text_stream stream;
+    buffer text;
+    c2c_token_callback callback;
+    void *user;
+} session_answer;
+
 struct c2c_session {
+    c2c_batch *batch; /* whose memory it uses */
     backend *backend;
     int64_t context; /* positions of each lane */
     int64_t chunk;
@@ -117,22 +160,51 @@ struct c2c_session {
                            ones, for positions with a mask */
     session_lane clean; /* include_response: the receiver, never fused */
     size_t pair_count;
-    c2c_pair *pairs;              /* [pair_count] */
+    const c2c_pair *pairs;        /* [pair_count] the batch's */
     session_lane *sharers;        /* [pair_count]; without memory where it was released */
-    fuse_scratch *fuse_scratches; /* [pair_count] */
-    float *logits;                /* [1, V] backend memory: of the last token that was run */
-    int32_t *next;                /* [1] backend memory: the token that the logits choose */
+    fuse_scratch *fuse_scratches; /* [pair_count] the batch's */
+    float *logits;                /* [1, V] backend memory: after a prefill */
     c2c_sampling sampling;        /* with 1 where 0 means off */
-    sample_candidate *candidates; /* [1, V] backend memory */
     int32_t *counts;              /* [1, V] backend memory: ids of prompt and answer so far */
     bool ready;                   /* the logits are there */
+    session_answer answer;
 };
 
-/* Bytes that one token takes in the caches of all lanes. */
-int64_t session_row_bytes(const c2c_session *session);
+/* Sessions of the same models that can be advanced together: each has its part of every pool, and
+ * all use the same scratch. A session that was opened alone is a batch of one. */
+struct c2c_batch {
+    c2c_session_options options;
+    backend *backend;
+    bool lone; /* closed with its session */
+    size_t count;
+    c2c_session *sessions;  /* [count] */
+    const c2c_model *model; /* the receiver */
+    int64_t context, chunk; /* of each session */
+    bool keeps_clean;
+    size_t pair_count;
+    c2c_pair *pairs;              /* [pair_count] */
+    lane_pool receiver, clean;    /* clean: only with include_response */
+    lane_pool *sharers;           /* [pair_count]; without memory where it was released */
+    fuse_scratch *fuse_scratches; /* [pair_count] */
+    sample_candidate *candidates; /* [1, V] backend memory */
+    float *logits;                /* [count, V] backend memory: of the latest step */
+    int32_t *next;                /* [count] backend memory: the tokens that were chosen last */
+    int32_t *ids;                 /* [count] the same on the host */
+    c2c_session **stepping;       /* [count] who takes a step */
+    session_lane **lanes;         /* [count] theirs, in one pool */
+};
 
-/* Makes the memory of the sharers' side where there is none. */
-c2c_status session_need_sharers(c2c_session *session, c2c_error *error);
+/* The memory of the sharers' side: makes it where there is none; frees it. */
+c2c_status batch_need_sharers(c2c_batch *batch, c2c_error *error);
+void batch_free_sharers(c2c_batch *batch);
+
+/* Session `i` of a batch; `spare` as in lane_init, of the receiver's lane. */
+c2c_status session_init(c2c_session *session, c2c_batch *batch, size_t i, int64_t spare,
+                        c2c_error *error);
+void session_deinit(c2c_session *session);
+
+/* Frees what an answer needed while it was written; one that has not ended is given up. */
+void session_end_answer(c2c_session *session);
 
 /* Prefill that also hands out the logits of every token of the last section: `logits` is
  * [last section's length, V] on the host, or NULL. Rows of padding are left as they are. */
@@ -148,8 +220,8 @@ c2c_status session_run_plan(c2c_session *session, const c2c_plan *plan, const c2
                             size_t count, const session_kept *kept, float *logits,
                             c2c_error *error);
 
-/* The rows of a sequence are numbered with 32 bits, kept clean ones among them. */
-#define SESSION_MOST_POSITIONS (INT64_C(1) << 29)
+/* The rows of a pool are numbered with 32 bits, kept clean ones among them. */
+#define BATCH_MOST_POSITIONS (INT64_C(1) << 29)
 
 /* Says what the receiver's rows of positions start .. end-1, a section, are; and of the last
  * `count` positions, which are the response (turn.c). */

@@ -122,8 +122,14 @@ static void test_null_in_sessions(void **state) {
     REFUSED(c2c_session_extend(NULL, &(c2c_plan){0}, NULL, E), "c2c_session_extend: `session`");
     REFUSED(c2c_session_extend(session, NULL, NULL, E), "`plan`");
     REFUSED(c2c_session_generate(NULL, 1, NULL, NULL, NULL, E), "c2c_session_generate: `session`");
+    REFUSED(c2c_session_begin(NULL, 1, NULL, NULL, E), "c2c_session_begin: `session`");
+    REFUSED(c2c_batch_step(NULL, NULL, E), "c2c_batch_step: `batch`");
+    REFUSED(c2c_batch_open(NULL, receiver, NULL, 0, 1, NULL, E), "c2c_batch_open: `batch`");
     REFUSED(c2c_session_set_sampling(NULL, NULL, E), "c2c_session_set_sampling: `session`");
     REFUSED(c2c_session_release_sharers(NULL, E), "c2c_session_release_sharers: `session`");
+    assert_null(c2c_batch_session(NULL, 0));
+    assert_false(c2c_session_is_writing(NULL, NULL));
+    c2c_batch_close(NULL);
     c2c_session_close(NULL);
     c2c_fuser_close(NULL);
     c2c_model_close(NULL);
