@@ -42,7 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     c2c_error error;
     model_config parsed;
     if (config && model_config_parse(&parsed, config, generation, &error) == C2C_STATUS_OK)
-        C2C_ASSERT(model_cache_row_bytes(&parsed) > 0 && parsed.eos_count <= MODEL_MAX_EOS);
+        C2C_ASSERT(model_cache_row_bytes(&parsed, DTYPE_F32) > 0 &&
+                   parsed.eos_count <= MODEL_MAX_EOS);
     layer_map map;
     if (projectors && layer_map_parse(&map, projectors, &error) == C2C_STATUS_OK) {
         C2C_ASSERT(map.layers > 0);

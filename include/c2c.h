@@ -147,7 +147,8 @@ typedef struct c2c_model_info {
     int64_t context_length;  /* tokens that the model was made for */
     int64_t parameters;      /* tied weights counted once */
     int64_t weight_bytes;    /* bytes of all mapped weights */
-    int64_t cache_row_bytes; /* bytes of keys and values of one token, all layers */
+    int64_t cache_row_bytes; /* bytes of keys and values of one token, all layers, as sessions keep
+                                them by themselves */
 } c2c_model_info;
 
 /* Fills *info. */
@@ -279,6 +280,13 @@ typedef enum c2c_fusion_mode {
     C2C_FUSION_PARALLEL        /* each reads the clean rows; the differences are added */
 } c2c_fusion_mode;
 
+/* What keys and values are kept as. Only what is kept is rounded: they are used in f32. */
+typedef enum c2c_cache_type {
+    C2C_CACHE_AUTO = 0, /* bf16 for models that compute in bf16, else f32 */
+    C2C_CACHE_F32,
+    C2C_CACHE_BF16
+} c2c_cache_type;
+
 typedef struct c2c_session_options {
     int64_t context; /* rows of the receiver's cache; 0: as many as the model and memory allow */
     int chunk;       /* tokens of one forward pass over a prompt; 0: 256 */
@@ -287,6 +295,7 @@ typedef struct c2c_session_options {
                               sharers and a clean copy of the receiver run over them */
     bool keep_clean;       /* for c2c_session_extend: keeps the receiver's rows as they were before
                               fusion, which takes the memory of its cache again */
+    c2c_cache_type cache;  /* of all models */
 } c2c_session_options;
 
 #define C2C_MAX_SHARERS 31

@@ -249,6 +249,7 @@ typedef struct pair_settings {
     int64_t threads, context; /* 0: the library's default */
     const char *isa;          /* or NULL */
     c2c_model_weights weights;
+    c2c_cache_type cache;
     c2c_fusion_mode fusion_mode;
     bool include_response;
     bool keep_clean;                /* there will be turns */

@@ -188,6 +188,7 @@ size_t ask_answer_options(ask_settings *s, option *rows, size_t count) {
                               threads_option(&s->threads),
                               isa_option(&s->isa),
                               weights_option(&s->weights),
+                              kv_option(&s->cache),
                               {.name = "--ctx",
                                .value = "N",
                                .kind = OPTION_INTEGER,
@@ -256,6 +257,7 @@ pair_settings ask_pair_settings(const ask_settings *s) {
                            .isa = s->isa,
                            .weights = (c2c_model_weights)s->weights,
                            .context = s->context,
+                           .cache = (c2c_cache_type)s->cache,
                            .fusion_mode = (c2c_fusion_mode)s->fusion_mode,
                            .include_response = s->include_response,
                            .align = s->align ? &alignments[s->align - 1] : NULL};

@@ -21,7 +21,7 @@ typedef struct ask_settings {
     int64_t top_k, seed; /* seed -1: not given */
     int dtype;           /* as in c2c_compute */
     int64_t threads, context;
-    int weights;        /* as in c2c_model_weights */
+    int weights, cache; /* as in c2c_model_weights and c2c_cache_type */
     const char *isa;    /* see compute.h */
     plan_spec plan;     /* of plan_text, made by ask_check, as what follows */
     moment_choice when; /* of date */

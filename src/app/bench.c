@@ -43,6 +43,7 @@ static size_t bench_options(bench_settings *s, option *rows) {
         threads_option(&s->threads),
         isa_option(&s->isa),
         weights_option(&s->weights),
+        kv_option(&s->cache),
         PATH_OPTION("--tokenizer", tokenizer, "measure a tokenizer instead: its folder"),
         {.name = "--text",
          .value = "FILE",

@@ -10,7 +10,7 @@ typedef struct bench_settings {
     const char *pair, *receiver, *sharer, *fuser; /* a folder of three, or each; NULL: none */
     const char *models, *isa;                     /* or NULL */
     int64_t prompt_tokens, new_tokens, batch, threads, repeat;
-    int dtype, weights; /* as in c2c_compute and c2c_model_weights */
+    int dtype, weights, cache; /* as in c2c_compute, c2c_model_weights, c2c_cache_type */
     bool json;
 } bench_settings;
 
@@ -31,6 +31,7 @@ typedef struct bench_time {
 typedef struct bench_figures {
     const char *isa;
     c2c_compute compute;
+    dtype cache; /* of the receiver */
     int threads;
     bool fused;        /* there is a sharer */
     double peak, read; /* ceilings: operations and bytes per second */

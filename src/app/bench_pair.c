@@ -33,12 +33,12 @@ static double prefill_flops(const model_config *c, int layers, double tokens) {
 }
 
 /* Weights and cache rows that one new token reads. */
-static double decode_bytes(const c2c_model *model, double rows) {
+static double decode_bytes(const c2c_model *model, dtype cache, double rows) {
     const model_config *c = &model->config;
     double weight = (double)dtype_size(model->layers[0].q.type);
     return c->layers * layer_products(c) * weight +
            (double)c->vocabulary * (double)c->embedding * (double)dtype_size(model->head.type) +
-           rows * (double)model_cache_row_bytes(c);
+           rows * (double)model_cache_row_bytes(c, cache);
 }
 
 /* ---- Opening ------------------------------------------------------------------------------ */
@@ -71,7 +71,8 @@ static c2c_status open_models(bench_world *w, c2c_error *error) {
 
 static c2c_status open_sessions(bench_world *w, c2c_error *error) {
     const pair *p = &w->models;
-    const c2c_session_options options = {.context = w->s->prompt_tokens + w->s->new_tokens};
+    const c2c_session_options options = {.context = w->s->prompt_tokens + w->s->new_tokens,
+                                         .cache = (c2c_cache_type)w->s->cache};
     const c2c_pair fused = {.sharer = p->sharers[0], .fuser = p->fusers[0]};
     c2c_status status = c2c_session_open(&w->receiver, p->receiver, NULL, 0, &options, error);
     if (!status && p->sharer_count)
@@ -188,8 +189,8 @@ static c2c_status batch_open(batch_world *b, const bench_world *w, c2c_error *er
                        .stride = w->s->prompt_tokens + w->s->new_tokens};
     size_t count = (size_t)b->count, vocabulary = (size_t)model->config.vocabulary;
     c2c_status status;
-    if ((status =
-             kv_cache_init(&b->cache, b->backend, &model->config, b->count * b->stride, error)) ||
+    if ((status = kv_cache_init(&b->cache, b->backend, &model->config,
+                                w->receiver->receiver.cache.type, b->count * b->stride, error)) ||
         (status = decoder_scratch_init(&b->scratch, model, b->count, error)) ||
         (status = decoder_batch_init(&b->batch, b->backend, b->count, b->count, b->count, error)) ||
         (status =
@@ -280,6 +281,7 @@ static c2c_status measure_ceilings(bench_world *w, c2c_error *error) {
     f->isa = backend_cpu_isa(receiver->backend);
     f->threads = backend_cpu_threads(receiver->backend);
     f->compute = receiver->math == LINEAR_BF16 ? C2C_COMPUTE_BF16 : C2C_COMPUTE_F32;
+    f->cache = w->receiver->receiver.cache.type;
     f->peak = cpu_measure_peak(receiver->backend, receiver->math);
     return cpu_measure_read(receiver->backend, &f->read, error);
 }
@@ -292,7 +294,7 @@ static c2c_status measure(bench_world *w, c2c_error *error) {
         return status;
     const model_config *r = &w->models.receiver->config;
     f->receiver_flops = prefill_flops(r, r->layers, tokens);
-    f->decode_bytes = decode_bytes(w->models.receiver, tokens);
+    f->decode_bytes = decode_bytes(w->models.receiver, f->cache, tokens);
     f->fused = w->fused != NULL;
     if (f->fused) {
         const model_config *c = &w->models.sharers[0]->config;

@@ -18,6 +18,7 @@ static void write_json(json_out *o, const bench_settings *s, const bench_figures
     json_out_text(o, "dtype", f->compute == C2C_COMPUTE_BF16 ? "bf16" : "f32",
                   f->compute == C2C_COMPUTE_BF16 ? 4 : 3);
     json_out_text(o, "weights", s->weights ? "int8" : "stored", s->weights ? 4 : 6);
+    json_out_text(o, "kv", f->cache == DTYPE_BF16 ? "bf16" : "f32", f->cache == DTYPE_BF16 ? 4 : 3);
     json_out_integer(o, "threads", f->threads);
     json_out_integer(o, "prompt_tokens", s->prompt_tokens);
     json_out_integer(o, "new_tokens", s->new_tokens);
@@ -62,11 +63,12 @@ static void write_table(buffer *text, const bench_settings *s, const bench_figur
     double tokens = (double)s->prompt_tokens;
     char name[64];
     buffer_printf(text,
-                  "%d threads, kernels %s, %s%s\n"
+                  "%d threads, kernels %s, %s%s, %s caches\n"
                   "products    %10.3f TFLOP/s at most\n"
                   "memory      %10.1f GB/s read at most\n\n",
                   f->threads, f->isa, f->compute == C2C_COMPUTE_BF16 ? "bf16" : "f32",
-                  s->weights ? ", int8 weights" : "", f->peak * 1e-12, f->read * 1e-9);
+                  s->weights ? ", int8 weights" : "", f->cache == DTYPE_BF16 ? "bf16" : "f32",
+                  f->peak * 1e-12, f->read * 1e-9);
     table t;
     table_init(&t, titles, "lrrrl");
     add_row(&t, "receiver prefill", f->receiver_prefill, tokens, f->receiver_flops, f->peak,

@@ -1,4 +1,5 @@
-/* compute.c - what a verb computes with: numbers, threads, kernels, the form of weights. */
+/* compute.c - what a verb computes with: numbers, threads, kernels, the form of weights and caches.
+ */
 #include "app/compute.h"
 
 const char *const compute_names[] = {"auto", "f32", "bf16", NULL};
@@ -35,6 +36,16 @@ option isa_option(const char **isa) {
         .shown = "the fastest that c2c inspect --cpu finds",
         .help =
             "CPU kernels to compute with: portable, avx2, avx512, avx512-vnni, avx512-bf16, amx"};
+}
+
+option kv_option(int *cache) {
+    return (option){.name = "--kv",
+                    .value = "NAME",
+                    .kind = OPTION_CHOICE,
+                    .target = cache,
+                    .choices = compute_names, /* c2c_cache_type has the same ones */
+                    .shown = "auto: bf16 where bf16 is computed in",
+                    .help = "keep keys and values as f32 or bf16"};
 }
 
 option weights_option(int *weights) {

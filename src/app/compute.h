@@ -15,6 +15,8 @@ option dtype_option(int *dtype);
 option threads_option(int64_t *threads);
 /* --isa, which names the CPU's kernels. */
 option isa_option(const char **isa);
+/* --kv, as in c2c_cache_type. */
+option kv_option(int *cache);
 /* --weights, as in c2c_model_weights. */
 option weights_option(int *weights);
 

@@ -15,7 +15,7 @@ typedef struct demo_settings {
     int64_t questions, limit, threads;
     int dtype;
     const char *isa;
-    int weights;
+    int weights, cache;
     bool json, train;
     const char *recipe, *output; /* of training */
 } demo_settings;
@@ -24,6 +24,7 @@ static c2c_status demo_settings_run(const demo_settings *s, c2c_error *error) {
     const eval_options options = {.compute = (c2c_compute)s->dtype,
                                   .isa = s->isa,
                                   .weights = (c2c_model_weights)s->weights,
+                                  .cache = (c2c_cache_type)s->cache,
                                   .threads = s->threads,
                                   .context = DEMO_CONTEXT,
                                   .limit = s->limit};
@@ -75,6 +76,7 @@ static int demo_run(const verb *v, int argc, char *const *argv) {
                               threads_option(&s.threads),
                               isa_option(&s.isa),
                               weights_option(&s.weights),
+                              kv_option(&s.cache),
                               {.name = "--train",
                                .kind = OPTION_FLAG,
                                .target = &s.train,

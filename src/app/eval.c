@@ -17,7 +17,7 @@ typedef struct eval_settings {
     const char *recipe, *data, *output;
     option_list compare;
     int64_t seed;
-    int dtype, weights;
+    int dtype, weights, cache;
     bool json;
     eval_options options;
 } eval_settings;
@@ -267,6 +267,7 @@ static int eval_run_verb(const verb *v, int argc, char *const *argv) {
         threads_option(&s.options.threads),
         isa_option(&s.options.isa),
         weights_option(&s.weights),
+        kv_option(&s.cache),
         {.name = "--ctx",
          .value = "N",
          .kind = OPTION_INTEGER,
@@ -294,6 +295,7 @@ static int eval_run_verb(const verb *v, int argc, char *const *argv) {
         c2c_error error = {0};
         s.options.compute = (c2c_compute)s.dtype;
         s.options.weights = (c2c_model_weights)s.weights;
+        s.options.cache = (c2c_cache_type)s.cache;
         s.options.seed = (uint64_t)s.seed;
         status = eval_settings_run(&s, &error) ? app_failed(&error) : APP_OK;
     }

@@ -51,6 +51,7 @@ typedef struct eval_options { /* of the command line */
     c2c_compute compute;
     const char *isa; /* see compute.h */
     c2c_model_weights weights;
+    c2c_cache_type cache;
     int64_t threads, context;
     int64_t limit; /* questions of each subject; 0: the recipe's */
     uint64_t seed;

@@ -20,9 +20,10 @@ static c2c_status about_make(buffer *out, const evaluated *e, const eval_options
         buffer_printf(out, "%02x", digest[i]);
     buffer_printf(out,
                   "\", \"limit\": %lld, \"seed\": %llu, \"dtype\": \"%s\", \"weights\": \"%s\", "
-                  "\"data\": ",
+                  "\"kv\": \"%s\", \"data\": ",
                   (long long)options->limit, (unsigned long long)options->seed,
-                  compute_names[options->compute], weight_names[options->weights]);
+                  compute_names[options->compute], weight_names[options->weights],
+                  compute_names[options->cache]);
     json_write_string(out, data, strlen(data));
     buffer_append_text(out, "}");
     return out->failed ? error_memory(error, out->length, "a recipe") : C2C_STATUS_OK;

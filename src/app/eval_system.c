@@ -21,6 +21,7 @@ c2c_status eval_system_open(eval_system *system, const eval_recipe *recipe,
                                     .threads = options->threads,
                                     .isa = options->isa,
                                     .weights = options->weights,
+                                    .cache = options->cache,
                                     .context = options->context,
                                     .fusion_mode = recipe->fusion_mode,
                                     .include_response = recipe->include_response,
@@ -34,6 +35,7 @@ c2c_status eval_system_open(eval_system *system, const eval_recipe *recipe,
                                       .threads = options->threads,
                                       .isa = options->isa,
                                       .weights = options->weights,
+                                      .cache = options->cache,
                                       .context = options->context};
         status = pair_open(&system->writer, &writer, error);
         system->has_writer = status == C2C_STATUS_OK;

@@ -60,7 +60,7 @@ static void report_template(report *r, const c2c_model *model) {
 }
 
 static void report_memory(report *r, const c2c_model *model) {
-    int64_t row = model_cache_row_bytes(&model->config);
+    int64_t row = model_cache_row_bytes(&model->config, model_cache_type(model));
     char text[NUMBER_TEXT], full[NUMBER_TEXT];
     json_out_open(&r->json, "memory", '{');
     report_bytes(r, "weight_bytes", NULL, model->weight_bytes);

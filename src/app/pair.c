@@ -78,7 +78,8 @@ c2c_status pair_open(pair *p, const pair_settings *settings, c2c_error *error) {
                 .options = {.context = settings->context,
                             .fusion_mode = settings->fusion_mode,
                             .include_response = settings->include_response,
-                            .keep_clean = settings->keep_clean}};
+                            .keep_clean = settings->keep_clean,
+                            .cache = settings->cache}};
     const c2c_engine_options engine = {.threads = (int)settings->threads,
                                        .log = app_warning,
                                        .isa = settings->isa};

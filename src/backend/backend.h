@@ -11,9 +11,9 @@
  *   - the order of every sum depends on sizes alone, never on threads, on how many rows are in the
  *     call, or on their place in it: a row gets the same bits alone or in a batch.
  *
- * Activations and caches are f32. Weights keep their file's dtype (f32, f16, bf16). Shape letters
- * are STYLE's: P networks of a fuser, N rows, B sequences, H query heads, G kv heads, D head dim,
- * E embedding, V vocabulary. All strides are in elements, from one row to the next.
+ * Activations are f32, caches f32 or bf16. Weights keep their file's dtype (f32, f16, bf16). Shape
+ * letters are STYLE's: P networks of a fuser, N rows, B sequences, H query heads, G kv heads, D
+ * head dim, E embedding, V vocabulary. All strides are in elements, from one row to the next.
  */
 #ifndef C2C_BACKEND_H
 #define C2C_BACKEND_H
@@ -210,12 +210,13 @@ typedef struct rope_args {
     int64_t rows, heads, head_dim, y_stride, x_stride;
 } rope_args;
 
-/* y[index[n], :] = x[n, :], the indices all different. */
+/* y[index[n], :] = x[n, :], the indices all different; bf16 is rounded to nearest, even on ties. */
 typedef struct scatter_rows_args {
-    float *y;
+    void *y; /* of y_type: f32 or bf16 */
     const float *x;
     const int32_t *index; /* [N] */
     int64_t rows, features, y_stride, x_stride;
+    dtype y_type;
 } scatter_rows_args;
 
 /* y[n, :] = x[index[n], :] */
@@ -226,12 +227,13 @@ typedef struct gather_rows_args {
     int64_t rows, features, y_stride, x_stride;
 } gather_rows_args;
 
-/* y[p] = x[p], not overlapping. */
+/* y[p] = x[p], not overlapping; each f32 or bf16, rounded as in scatter_rows. */
 typedef struct copy_rows_args {
-    float *const *y;
-    const float *const *x;
+    void *const *y;
+    const void *const *x;
     int32_t groups;
     int64_t rows, features, y_stride, x_stride;
+    dtype y_type, x_type;
 } copy_rows_args;
 
 /* A run of cache rows that hold consecutive positions of one sequence. */
@@ -247,8 +249,8 @@ typedef struct cache_range {
 typedef struct attention_args {
     float *y;       /* [N, H * D] */
     const float *q; /* [N, H * D] */
-    const float *k; /* row pool [rows, G * D] */
-    const float *v;
+    const void *k;  /* row pool [rows, G * D] of kv_type: f32 or bf16 */
+    const void *v;
     const int32_t *q_start;     /* [B + 1]: queries of b are q_start[b] .. q_start[b+1]-1 */
     const int32_t *range_start; /* [B + 1]: ranges of b are range_start[b] .. range_start[b+1]-1 */
     const cache_range *ranges;
@@ -256,6 +258,7 @@ typedef struct attention_args {
     int64_t rows, sequences, heads, kv_heads, head_dim;
     int64_t y_stride, q_stride, kv_stride;
     int64_t window;
+    dtype kv_type;
     float scale;
 } attention_args;
 

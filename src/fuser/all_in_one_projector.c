@@ -286,8 +286,8 @@ static rows_in gather_features(forward_state *s, const all_in_one_logits *logits
             from[i] = source[2 * i + f % 2];
             to[i] = (float *)all[i] + at;
         }
-        op_copy_rows(s->call->backend, &(copy_rows_args){.y = to,
-                                                         .x = from,
+        op_copy_rows(s->call->backend, &(copy_rows_args){.y = (void *const *)to,
+                                                         .x = (const void *const *)from,
                                                          .groups = s->layers,
                                                          .rows = rows,
                                                          .features = dim,

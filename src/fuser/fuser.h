@@ -355,12 +355,15 @@ typedef struct fuse_scratch {
     float *memory;       /* backend memory for one grouped call */
     float *summaries;    /* of all stacks, one behind the other; NULL when none has one */
     float *results;      /* [largest P][block rows][features] for fuser_accumulate, or NULL */
+    float *staged;       /* [largest P][block rows][Hs*Ds + 2 Ht*Dt]: rows of caches that are not
+                            f32, as f32; or NULL */
     float *zeros;        /* [block rows][features] */
-    const void **tables; /* host memory: (PROJECTOR_TABLES + 4) * largest P pointers */
+    const void **tables; /* host memory: (PROJECTOR_TABLES + 7) * largest P pointers */
 } fuse_scratch;
 
+/* `accumulate`: for fuser_accumulate; `staged`: for caches that are not f32. */
 c2c_status fuse_scratch_init(fuse_scratch *scratch, const c2c_fuser *fuser, bool accumulate,
-                             c2c_error *error);
+                             bool staged, c2c_error *error);
 void fuse_scratch_deinit(fuse_scratch *scratch);
 
 /* `count` consecutive rows of three pools, each from its first row on: a section, or a block of it.

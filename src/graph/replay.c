@@ -24,8 +24,8 @@ static void kill_patch(tape *t, const operand *o) {
     op_zero(t->inner, &(zero_args){.y = zeros, .bytes = o->features * (int64_t)sizeof *zeros});
     for (int32_t p = 0; p < o->groups; p++)
         t->tables[p] = zeros;
-    op_copy_rows(t->inner, &(copy_rows_args){.y = (float *const *)o->gradients,
-                                             .x = (const float *const *)t->tables,
+    op_copy_rows(t->inner, &(copy_rows_args){.y = (void *const *)o->gradients,
+                                             .x = t->tables,
                                              .groups = o->groups,
                                              .rows = o->rows,
                                              .features = o->features,
@@ -125,8 +125,8 @@ static void run_again(tape *t, const segment *s) {
     t->copies.count = 0;
     for (size_t i = s->input_first; i < s->input_end; i++) {
         const copy *c = &t->inputs.items[i];
-        float *y = (float *)c->of.begin;
-        const float *x = c->memory;
+        void *y = (void *)c->of.begin;
+        const void *x = c->memory;
         int64_t elements = (int64_t)((c->of.end - c->of.begin) / sizeof(float));
         op_copy_rows(t->inner, &(copy_rows_args){.y = &y,
                                                  .x = &x,

@@ -255,6 +255,7 @@ static void sum_rows_backward(tape *t, const record *r, const float *const *dy) 
 
 static void copy_rows_operands(const void *args, operand_list *list) {
     const copy_rows_args *a = args;
+    C2C_ASSERT(a->y_type == DTYPE_F32 && a->x_type == DTYPE_F32); /* what learns is f32 */
     push_table(list, OPERAND_WRITTEN, a->y, a->groups, a->rows, a->features, a->y_stride, 4);
     push_table(list, OPERAND_READ, a->x, a->groups, a->rows, a->features, a->x_stride, 4);
 }
@@ -267,6 +268,7 @@ static void copy_rows_backward(tape *t, const record *r, const float *const *dy)
 
 static void scatter_rows_operands(const void *args, operand_list *list) {
     const scatter_rows_args *a = args;
+    C2C_ASSERT(a->y_type == DTYPE_F32);
     push_single(list, OPERAND_WRITTEN | OPERAND_WHOLE, a->y, 0, 0, 0);
     push_single(list, OPERAND_READ, a->x, a->rows, a->features, a->x_stride);
 }
@@ -323,6 +325,7 @@ static void rope_backward(tape *t, const record *r, const float *const *dy) {
 /* Rows of the pools are written once, so that they need no copies. */
 static void attention_operands(const void *args, operand_list *list) {
     const attention_args *a = args;
+    C2C_ASSERT(a->kv_type == DTYPE_F32);
     int64_t features = a->heads * a->head_dim;
     push_single(list, OPERAND_WRITTEN | OPERAND_RESULT, a->y, a->rows, features, a->y_stride);
     push_single(list, OPERAND_READ | OPERAND_KEPT, a->q, a->rows, features, a->q_stride);

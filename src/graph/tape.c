@@ -138,8 +138,8 @@ bool reserve_tables(tape *t, int32_t groups) {
 void copy_groups(tape *t, const operand *o, const void **to, const void **from, int32_t groups) {
     C2C_ASSERT(o->size == sizeof(float));
     if (groups > 0)
-        op_copy_rows(t->inner, &(copy_rows_args){.y = (float *const *)to,
-                                                 .x = (const float *const *)from,
+        op_copy_rows(t->inner, &(copy_rows_args){.y = (void *const *)to,
+                                                 .x = from,
                                                  .groups = groups,
                                                  .rows = o->rows,
                                                  .features = o->features,

@@ -339,7 +339,7 @@ bool model_config_is_eos(const model_config *config, int32_t id) {
     return false;
 }
 
-int64_t model_cache_row_bytes(const model_config *config) {
+int64_t model_cache_row_bytes(const model_config *config, dtype type) {
     return (int64_t)config->layers * 2 * config->kv_heads * config->head_dim *
-           (int64_t)sizeof(float);
+           (int64_t)dtype_size(type);
 }

@@ -156,16 +156,18 @@ static void rotate(const c2c_model *model, const float *table, float *x, int64_t
                                          .x_stride = heads * head_dim});
 }
 
-static void store(const c2c_model *model, float *cache, const float *x,
+/* Rows of x become rows of a layer's keys or values. */
+static void store(const c2c_model *model, const kv_cache *cache, void *pool, const float *x,
                   const decoder_batch *batch) {
-    int64_t features = (int64_t)model->config.kv_heads * model->config.head_dim;
-    op_scatter_rows(model->backend, &(scatter_rows_args){.y = cache,
+    int64_t features = cache->features;
+    op_scatter_rows(model->backend, &(scatter_rows_args){.y = pool,
                                                          .x = x,
                                                          .index = batch->index,
                                                          .rows = batch->rows,
                                                          .features = features,
                                                          .y_stride = features,
-                                                         .x_stride = features});
+                                                         .x_stride = features,
+                                                         .y_type = cache->type});
 }
 
 /* Keys (after key norm and RoPE) and values of the normalised rows go into the cache. */
@@ -179,8 +181,8 @@ static void write_cache(const c2c_model *model, decoder_scratch *s, const kv_cac
     if (w->k_norm.data)
         norm(model, s->k, s->k, w->k_norm, n * c->kv_heads, c->head_dim);
     rotate(model, s->rope[c->sliding[i]], s->k, n, c->kv_heads);
-    store(model, kv_cache_keys(cache, i), s->k, batch);
-    store(model, kv_cache_values(cache, i), s->v, batch);
+    store(model, cache, kv_cache_keys(cache, i, 0), s->k, batch);
+    store(model, cache, kv_cache_values(cache, i, 0), s->v, batch);
 }
 
 /* x += o(attention(q)) */
@@ -195,8 +197,8 @@ static void attend(const c2c_model *model, decoder_scratch *s, const kv_cache *c
     rotate(model, s->rope[c->sliding[i]], s->q, n, c->heads);
     op_attention(model->backend, &(attention_args){.y = s->attention,
                                                    .q = s->q,
-                                                   .k = kv_cache_keys(cache, i),
-                                                   .v = kv_cache_values(cache, i),
+                                                   .k = kv_cache_keys(cache, i, 0),
+                                                   .v = kv_cache_values(cache, i, 0),
                                                    .q_start = batch->q_start,
                                                    .range_start = batch->range_start,
                                                    .ranges = batch->ranges,
@@ -210,6 +212,7 @@ static void attend(const c2c_model *model, decoder_scratch *s, const kv_cache *c
                                                    .q_stride = queries,
                                                    .kv_stride = cache->features,
                                                    .window = c->sliding[i] ? c->window : 0,
+                                                   .kv_type = cache->type,
                                                    .scale = c->query_scale});
     linear(model, s->normed, s->attention, w->o, w->o_bias, n, queries, c->embedding);
     add_residual(model, s->x, s->normed, w->attention_out_norm, n);

@@ -109,7 +109,7 @@ void c2c_model_describe(const c2c_model *model, c2c_model_info *info) {
         .context_length = c->context,
         .parameters = model->parameters,
         .weight_bytes = model->weight_bytes,
-        .cache_row_bytes = model_cache_row_bytes(c),
+        .cache_row_bytes = model_cache_row_bytes(c, model_cache_type(model)),
     };
 }
 

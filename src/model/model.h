@@ -83,8 +83,11 @@ c2c_status model_config_open(model_config *config, const char *folder, c2c_error
 c2c_status model_config_parse(model_config *config, const json_document *document,
                               const json_document *generation, c2c_error *error);
 bool model_config_is_eos(const model_config *config, int32_t id);
-/* Bytes of the keys and values of one token in all layers. */
-int64_t model_cache_row_bytes(const model_config *config);
+/* What sessions keep a model's keys and values as unless they are told: bf16 where it computes in
+ * bf16, else f32 (cache.c). */
+dtype model_cache_type(const c2c_model *model);
+/* Bytes of the keys and values of one token in all layers, kept as `type`. */
+int64_t model_cache_row_bytes(const model_config *config, dtype type);
 
 /* ---- Model (model.c, weights.c) ----------------------------------------------------------- */
 
@@ -137,31 +140,34 @@ void model_int8_release(c2c_model *model);
 
 /* ---- KV cache (cache.c) ------------------------------------------------------------------- */
 
-/* A row pool: for each layer one K and one V base, rows token-major [row][G * D], f32. Which rows
- * belong to whom, the owner of the cache decides. */
+/* A row pool: for each layer one K and one V base, rows token-major [row][G * D] of one type, f32
+ * or bf16. Which rows belong to whom, the owner of the cache decides. */
 typedef struct kv_cache {
     backend *backend;
     int layers;
+    dtype type;
     int64_t rows, features;
-    float *memory; /* [layers][2][rows][features], committed when touched */
+    void *memory; /* [layers][2][rows][features], committed when touched */
 } kv_cache;
 
-c2c_status kv_cache_init(kv_cache *cache, backend *b, const model_config *config, int64_t rows,
-                         c2c_error *error);
+c2c_status kv_cache_init(kv_cache *cache, backend *b, const model_config *config, dtype type,
+                         int64_t rows, c2c_error *error);
 void kv_cache_deinit(kv_cache *cache);
 
 /* The pool's rows from `first` on, numbered from 0; valid as long as the pool, never freed. */
 kv_cache kv_cache_view(const kv_cache *cache, int64_t first);
 
-/* Copies rows of all layers between two pools of one model. */
+/* Copies rows of all layers between two pools of one model, of any types. */
 void kv_cache_copy(const kv_cache *to, int64_t to_row, const kv_cache *from, int64_t from_row,
                    int64_t rows);
 
-static inline float *kv_cache_keys(const kv_cache *cache, int layer) {
-    return cache->memory + (int64_t)layer * 2 * cache->rows * cache->features;
+/* A row of a layer's keys, and of its values. */
+static inline void *kv_cache_keys(const kv_cache *cache, int layer, int64_t row) {
+    int64_t element = ((int64_t)layer * 2 * cache->rows + row) * cache->features;
+    return (char *)cache->memory + element * (int64_t)dtype_size(cache->type);
 }
-static inline float *kv_cache_values(const kv_cache *cache, int layer) {
-    return kv_cache_keys(cache, layer) + cache->rows * cache->features;
+static inline void *kv_cache_values(const kv_cache *cache, int layer, int64_t row) {
+    return kv_cache_keys(cache, layer, cache->rows + row);
 }
 
 /* ---- Forward pass (decoder.c) ------------------------------------------------------------- */

@@ -9,12 +9,22 @@
 
 /* ---- How many rows ------------------------------------------------------------------------ */
 
-/* Bytes that one token of a session takes in the caches of all lanes. */
-static int64_t row_bytes(const c2c_batch *batch) {
-    int64_t receiver = model_cache_row_bytes(&batch->model->config);
+/* What a model's rows are kept as. */
+static dtype cache_type(const c2c_batch *batch, const c2c_model *model) {
+    if (batch->options.cache == C2C_CACHE_AUTO)
+        return model_cache_type(model);
+    return batch->options.cache == C2C_CACHE_BF16 ? DTYPE_BF16 : DTYPE_F32;
+}
+
+static int64_t model_row_bytes(const c2c_batch *batch, const c2c_model *model) {
+    return model_cache_row_bytes(&model->config, cache_type(batch, model));
+}
+
+int64_t batch_row_bytes(const c2c_batch *batch) {
+    int64_t receiver = model_row_bytes(batch, batch->model);
     int64_t bytes = batch->options.include_response || batch->keeps_clean ? 2 * receiver : receiver;
     for (size_t s = 0; s < batch->pair_count; s++)
-        bytes += model_cache_row_bytes(&batch->pairs[s].sharer->config);
+        bytes += model_row_bytes(batch, batch->pairs[s].sharer);
     return bytes;
 }
 
@@ -32,7 +42,7 @@ static const c2c_model *shortest_context(const c2c_batch *batch) {
 static c2c_status choose_context(c2c_batch *batch, c2c_error *error) {
     const c2c_model *shortest = shortest_context(batch);
     int64_t asked = batch->options.context, count = (int64_t)batch->count;
-    int64_t row = row_bytes(batch) * count;
+    int64_t row = batch_row_bytes(batch) * count;
     int64_t available = system_memory_available();
     /* A tenth stays for activations and for everybody else. */
     int64_t fits = available < 0 ? INT64_MAX : (available - available / 10) / row;
@@ -110,11 +120,14 @@ static c2c_status alloc_choice(c2c_batch *batch, c2c_error *error) {
 
 static c2c_status alloc_sharer(c2c_batch *batch, size_t s, c2c_error *error) {
     const c2c_pair *pair = &batch->pairs[s];
-    c2c_status status = lane_pool_init(&batch->sharers[s], pair->sharer, (int64_t)batch->count,
-                                       batch->context, batch->context, batch->chunk, error);
+    dtype type = cache_type(batch, pair->sharer);
+    bool staged = type != DTYPE_F32 || cache_type(batch, batch->model) != DTYPE_F32;
+    c2c_status status =
+        lane_pool_init(&batch->sharers[s], pair->sharer, type, (int64_t)batch->count,
+                       batch->context, batch->context, batch->chunk, error);
     if (!status)
         status = fuse_scratch_init(&batch->fuse_scratches[s], pair->fuser, fuses_in_parallel(batch),
-                                   error);
+                                   staged, error);
     for (size_t i = 0; i < batch->count && !status; i++)
         status = lane_init(&batch->sessions[i].sharers[s], &batch->sharers[s], (int64_t)i,
                            batch->context, 0, &batch->sessions[i].watch, error);
@@ -150,11 +163,12 @@ static c2c_status alloc_pools(c2c_batch *batch, c2c_error *error) {
     /* Behind the rows: clean ones, then those of the block that is being fused in parallel. */
     int64_t spare = (batch->keeps_clean ? batch->context : 0) +
                     (fuses_in_parallel(batch) ? FUSE_BLOCK_ROWS : 0);
-    c2c_status status = lane_pool_init(&batch->receiver, batch->model, count, batch->context,
+    dtype type = cache_type(batch, batch->model);
+    c2c_status status = lane_pool_init(&batch->receiver, batch->model, type, count, batch->context,
                                        batch->context + spare, batch->chunk, error);
     if (!status && batch->options.include_response)
-        status = lane_pool_init(&batch->clean, batch->model, count, batch->context, batch->context,
-                                batch->chunk, error);
+        status = lane_pool_init(&batch->clean, batch->model, type, count, batch->context,
+                                batch->context, batch->chunk, error);
     for (size_t i = 0; i < batch->count && !status; i++)
         status = session_init(&batch->sessions[i], batch, i, spare, error);
     for (size_t s = 0; s < batch->pair_count && !status; s++)
@@ -188,6 +202,8 @@ c2c_status c2c_batch_open(c2c_batch **out, const c2c_model *receiver, const c2c_
                                         {"pairs", pair_count ? (const void *)pairs : ""});
     if (!status)
         status = error_choice(error, "fusion_mode", (int)options->fusion_mode, C2C_FUSION_PARALLEL);
+    if (!status)
+        status = error_choice(error, "cache", (int)options->cache, C2C_CACHE_BF16);
     if (status)
         return status;
     if (options->context < 0 || options->chunk < 0 || options->chunk > MAX_CHUNK)

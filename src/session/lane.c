@@ -16,8 +16,8 @@ static int64_t most_ranges(int64_t positions) {
     return positions / 2 + 3;
 }
 
-c2c_status lane_pool_init(lane_pool *pool, const c2c_model *model, int64_t lanes, int64_t positions,
-                          int64_t rows, int64_t chunk, c2c_error *error) {
+c2c_status lane_pool_init(lane_pool *pool, const c2c_model *model, dtype cache_type, int64_t lanes,
+                          int64_t positions, int64_t rows, int64_t chunk, c2c_error *error) {
     *pool = (lane_pool){.model = model,
                         .chunk = max_i64(chunk, lanes), /* a step is one token of each */
                         .lanes = lanes,
@@ -40,8 +40,8 @@ c2c_status lane_pool_init(lane_pool *pool, const c2c_model *model, int64_t lanes
     if ((status = alloc_host(&parts[4], ranges, sizeof *pool->ranges, error)))
         return status;
     pool->ranges = parts[4];
-    if ((status =
-             kv_cache_init(&pool->cache, model->backend, &model->config, lanes * rows, error)) ||
+    if ((status = kv_cache_init(&pool->cache, model->backend, &model->config, cache_type,
+                                lanes * rows, error)) ||
         (status = decoder_scratch_init(&pool->scratch, model, pool->chunk, error)))
         return status;
     return decoder_batch_init(&pool->batch, model->backend, pool->chunk, lanes, ranges, error);

@@ -96,9 +96,9 @@ void c2c_session_reset(c2c_session *session) {
     session->ready = false;
 }
 
-void session_cache_read(const c2c_session *session, int layer, float *keys, float *values) {
-    const session_lane *lane = &session->receiver;
-    size_t bytes = (size_t)(lane->used * lane->cache.features) * sizeof(float);
-    backend_download(session->backend, keys, kv_cache_keys(&lane->cache, layer), bytes);
-    backend_download(session->backend, values, kv_cache_values(&lane->cache, layer), bytes);
+void session_cache_read(const c2c_session *session, int layer, void *keys, void *values) {
+    const kv_cache *cache = &session->receiver.cache;
+    size_t bytes = (size_t)(session->receiver.used * cache->features) * dtype_size(cache->type);
+    backend_download(session->backend, keys, kv_cache_keys(cache, layer, 0), bytes);
+    backend_download(session->backend, values, kv_cache_values(cache, layer, 0), bytes);
 }

@@ -48,8 +48,8 @@ typedef struct lane_pool {
 } lane_pool;
 
 /* Room for `lanes` lanes of `rows` rows and `positions` positions each. */
-c2c_status lane_pool_init(lane_pool *pool, const c2c_model *model, int64_t lanes, int64_t positions,
-                          int64_t rows, int64_t chunk, c2c_error *error);
+c2c_status lane_pool_init(lane_pool *pool, const c2c_model *model, dtype cache_type, int64_t lanes,
+                          int64_t positions, int64_t rows, int64_t chunk, c2c_error *error);
 void lane_pool_deinit(lane_pool *pool);
 
 /* One model's side of a session. Its rows are 0 .. used-1 of its part of the pool, in order of
@@ -198,6 +198,9 @@ struct c2c_batch {
 c2c_status batch_need_sharers(c2c_batch *batch, c2c_error *error);
 void batch_free_sharers(c2c_batch *batch);
 
+/* Bytes that one token of a session takes in the caches of all lanes. */
+int64_t batch_row_bytes(const c2c_batch *batch);
+
 /* Session `i` of a batch; `spare` as in lane_init, of the receiver's lane. */
 c2c_status session_init(c2c_session *session, c2c_batch *batch, size_t i, int64_t spare,
                         c2c_error *error);
@@ -233,8 +236,9 @@ c2c_status session_logits(const c2c_session *session, float *logits, c2c_error *
 /* Runs one given token; `logits` [V] on the host, or NULL. */
 c2c_status session_step(c2c_session *session, int32_t id, float *logits, c2c_error *error);
 
-/* Copies the receiver's rows of one layer: keys and values [session->receiver.used][G * D]. */
-void session_cache_read(const c2c_session *session, int layer, float *keys, float *values);
+/* Copies the receiver's rows of one layer: keys and values [session->receiver.used][G * D] of the
+ * cache's type. */
+void session_cache_read(const c2c_session *session, int layer, void *keys, void *values);
 
 /* Fuses `count` rows of the receiver from receiver_row on with the sharers that mask selects, whose
  * rows start at sharer_rows[s] (fuse_section.c). */

@@ -112,8 +112,8 @@ static call_tables tables_of(const training_network *n, int32_t groups) {
 }
 
 static float *cache_row(const kv_cache *cache, int layer, branch which, int64_t row) {
-    float *base = which == BRANCH_KEY ? kv_cache_keys(cache, layer) : kv_cache_values(cache, layer);
-    return base + row * cache->features;
+    return which == BRANCH_KEY ? kv_cache_keys(cache, layer, row)
+                               : kv_cache_values(cache, layer, row);
 }
 
 static void fill_tables(const fusion *f, const projector_stack *stack, const call_tables *t,
@@ -209,10 +209,10 @@ static void copy_layers(const fusion *f, bool all) {
     for (int layer = 0; layer < cache->layers; layer++) {
         if (!all && layer < map->layers && map->links[layer].sharer_layer >= 0)
             continue;
-        float *const to[] = {cache_row(cache, layer, BRANCH_KEY, f->write_row),
-                             cache_row(cache, layer, BRANCH_VALUE, f->write_row)};
-        const float *const from[] = {cache_row(cache, layer, BRANCH_KEY, f->read_row),
-                                     cache_row(cache, layer, BRANCH_VALUE, f->read_row)};
+        void *const to[] = {cache_row(cache, layer, BRANCH_KEY, f->write_row),
+                            cache_row(cache, layer, BRANCH_VALUE, f->write_row)};
+        const void *const from[] = {cache_row(cache, layer, BRANCH_KEY, f->read_row),
+                                    cache_row(cache, layer, BRANCH_VALUE, f->read_row)};
         op_copy_rows(cache->backend, &(copy_rows_args){.y = to,
                                                        .x = from,
                                                        .groups = 2,

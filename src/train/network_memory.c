@@ -68,7 +68,7 @@ static double count_bytes(const training_network *n) {
     const step_memory *m = &n->memory;
     const step_sizes *sizes = &m->sizes;
     const model_config *c = &n->receiver.config;
-    double rows = (double)sizes->receiver_rows * (double)model_cache_row_bytes(c);
+    double rows = (double)sizes->receiver_rows * (double)model_cache_row_bytes(c, DTYPE_F32);
     double floats = (double)sizes->most_rows * scratch_row(c) +
                     2.0 * (double)sizes->graded * (double)c->embedding +
                     (double)(m->fuse_floats + m->result_floats + m->summary_floats);
@@ -78,7 +78,7 @@ static double count_bytes(const training_network *n) {
     for (size_t s = 0; s < n->pair_count; s++) {
         const model_config *sharer = &n->sharers[s]->config;
         bytes += (double)sizes->sharer_rows[s] *
-                 ((double)model_cache_row_bytes(sharer) + 4 * scratch_row(sharer));
+                 ((double)model_cache_row_bytes(sharer, DTYPE_F32) + 4 * scratch_row(sharer));
     }
     return bytes;
 }
@@ -121,9 +121,10 @@ static c2c_status take_receiver(training_network *n, c2c_error *error) {
     const step_sizes *sizes = &m->sizes;
     int64_t e = c->embedding;
     c2c_status status;
-    if ((status =
-             kv_cache_init(&m->cache, tape_backend(n->tape), c, sizes->receiver_rows, error)) ||
-        (status = kv_cache_init(&m->cache_shadow, n->inner, c, sizes->receiver_rows, error)) ||
+    if ((status = kv_cache_init(&m->cache, tape_backend(n->tape), c, DTYPE_F32,
+                                sizes->receiver_rows, error)) ||
+        (status = kv_cache_init(&m->cache_shadow, n->inner, c, DTYPE_F32, sizes->receiver_rows,
+                                error)) ||
         (status = decoder_scratch_init(&m->scratch, &n->receiver, sizes->most_rows, error)))
         return status;
     if ((status = take(n, &m->scratch_shadow, (int64_t)m->scratch.bytes, 1, error)) ||
@@ -143,7 +144,8 @@ static c2c_status take_sharers(training_network *n, c2c_error *error) {
     for (size_t s = 0; s < n->pair_count && !status; s++) {
         const c2c_model *sharer = n->sharers[s];
         int64_t rows = m->sizes.sharer_rows[s];
-        status = kv_cache_init(&m->sharer_caches[s], n->inner, &sharer->config, rows, error);
+        status =
+            kv_cache_init(&m->sharer_caches[s], n->inner, &sharer->config, DTYPE_F32, rows, error);
         if (!status)
             status = decoder_scratch_init(&m->sharer_scratch[s], sharer, rows, error);
     }
@@ -183,11 +185,11 @@ static c2c_status watch_receiver(training_network *n, c2c_error *error) {
                        m->scratch_shadow + (starts[i] - s->memory), error);
     }
     for (int layer = 0; layer < m->cache.layers && !status; layer++) {
-        status = tape_watch(n->tape, TAPE_ONCE, kv_cache_keys(&m->cache, layer), pool,
-                            kv_cache_keys(&m->cache_shadow, layer), error);
+        status = tape_watch(n->tape, TAPE_ONCE, kv_cache_keys(&m->cache, layer, 0), pool,
+                            kv_cache_keys(&m->cache_shadow, layer, 0), error);
         if (!status)
-            status = tape_watch(n->tape, TAPE_ONCE, kv_cache_values(&m->cache, layer), pool,
-                                kv_cache_values(&m->cache_shadow, layer), error);
+            status = tape_watch(n->tape, TAPE_ONCE, kv_cache_values(&m->cache, layer, 0), pool,
+                                kv_cache_values(&m->cache_shadow, layer, 0), error);
     }
     return status;
 }

@@ -558,9 +558,9 @@ static void test_inspect_folders(void **state) {
     const json_value *root = json_root(document);
     assert_int_equal(json_get(root, "layers")->integer, 4);
     assert_int_equal(json_get(root, "eos_ids")->count, 1);
-    /* 4 layers of keys and values, 2 heads of 32 features, 4 bytes each. */
+    /* 4 layers of keys and values, 2 heads of 32 features, 2 bytes each. */
     assert_int_equal(json_get(json_get(root, "memory"), "cache_bytes_per_token")->integer,
-                     4 * 2 * 2 * 32 * 4);
+                     4 * 2 * 2 * 32 * 2);
     json_close(document);
     check_inspect(DEMO_FUSER,
                   (const char *const[]){"C2CProjector", "hidden 192", "receiver layer", "open",

@@ -195,6 +195,7 @@ void build_rope_backward(op_case *c, const op_sizes *s, test_random *r) {
 /* What the forward op is given. What it gave, y, may be anything: the formula takes it as it is. */
 void build_attention_backward(op_case *c, const op_sizes *s, test_random *r) {
     op_sizes sizes = *s;
+    sizes.b_type = DTYPE_F32; /* keys and values that have gradients are f32 */
     if (s->keys > 65)
         sizes.rows += 40; /* more than one tile of queries */
     build_attention(c, &sizes, r);

@@ -209,6 +209,20 @@ void build_rope(op_case *c, const op_sizes *s, test_random *r) {
     add_pointer(c, offsetof(rope_args, table));
 }
 
+/* What rows of a cache are: f32 or bf16. */
+static dtype cache_type(const op_sizes *s) {
+    return s->b_type == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F32;
+}
+
+/* [rows, stride] that an op writes; rounding has one right result, so bf16 is compared as bytes. */
+static void *add_cached(op_case *c, test_random *r, dtype type, int64_t rows, int64_t stride) {
+    if (type == DTYPE_F32)
+        return add_floats(c, r, rows, stride, true);
+    void *data = add_weights(c, r, type, rows * stride);
+    c->buffers[c->buffer_count - 1].written = true;
+    return data;
+}
+
 /* 0 .. count-1 in random order. */
 void fill_shuffled(int32_t *index, int64_t count, test_random *r) {
     for (int64_t i = 0; i < count; i++) {
@@ -222,13 +236,15 @@ void build_scatter_rows(op_case *c, const op_sizes *s, test_random *r) {
     int64_t x_stride = s->features + s->padding, y_stride = s->features + 2 * s->padding;
     int32_t *index = add_ints(c, s->rows + 3, false);
     fill_shuffled(index, s->rows + 3, r);
-    c->args.scatter_rows = (scatter_rows_args){.y = add_floats(c, r, s->rows + 3, y_stride, true),
+    dtype type = cache_type(s);
+    c->args.scatter_rows = (scatter_rows_args){.y = add_cached(c, r, type, s->rows + 3, y_stride),
                                                .x = add_floats(c, r, s->rows, x_stride, false),
                                                .index = index,
                                                .rows = s->rows,
                                                .features = s->features,
                                                .y_stride = y_stride,
-                                               .x_stride = x_stride};
+                                               .x_stride = x_stride,
+                                               .y_type = type};
     add_pointer(c, offsetof(scatter_rows_args, y));
     add_pointer(c, offsetof(scatter_rows_args, x));
     add_pointer(c, offsetof(scatter_rows_args, index));
@@ -253,18 +269,27 @@ void build_gather_rows(op_case *c, const op_sizes *s, test_random *r) {
 
 void build_copy_rows(op_case *c, const op_sizes *s, test_random *r) {
     int64_t x_stride = s->features + s->padding, y_stride = s->features + 2 * s->padding;
+    dtype x_type = s->w_type == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F32, y_type = cache_type(s);
     c->args.copy_rows = (copy_rows_args){.groups = (int32_t)s->groups,
                                          .rows = s->rows,
                                          .features = s->features,
                                          .y_stride = y_stride,
-                                         .x_stride = x_stride};
-    add_inputs(c, r, offsetof(copy_rows_args, x), s, x_stride, false);
-    add_outputs(c, r, offsetof(copy_rows_args, y), s, y_stride, NULL);
+                                         .x_stride = x_stride,
+                                         .y_type = y_type,
+                                         .x_type = x_type};
+    const void **x = add_table(c, offsetof(copy_rows_args, x), s->groups);
+    const void **y = add_table(c, offsetof(copy_rows_args, y), s->groups);
+    for (int64_t p = 0; p < s->groups; p++) {
+        /* the last reads what the first reads */
+        x[p] = p > 1 && p + 1 == s->groups ? x[0] : add_weights(c, r, x_type, s->rows * x_stride);
+        y[p] = add_cached(c, r, y_type, s->rows, y_stride);
+    }
 }
 
 /* Each sequence has s->keys earlier rows, in up to three ranges that lie apart and out of order in
  * the pool, then one row for each of its queries. */
 void build_attention(op_case *c, const op_sizes *s, test_random *r) {
+    dtype type = cache_type(s);
     int32_t *q_start = add_ints(c, s->sequences + 1, false);
     int32_t *range_start = add_ints(c, s->sequences + 1, false);
     cache_range *ranges = add_buffer(c, (size_t)s->sequences * 4 * sizeof *ranges, false, false);
@@ -302,8 +327,8 @@ void build_attention(op_case *c, const op_sizes *s, test_random *r) {
     c->args.attention =
         (attention_args){.y = add_floats(c, r, max_i64(queries, 1), y_stride, true),
                          .q = add_floats(c, r, max_i64(queries, 1), q_stride, false),
-                         .k = add_floats(c, r, max_i64(pool, 1), kv_stride, false),
-                         .v = add_floats(c, r, max_i64(pool, 1), kv_stride, false),
+                         .k = add_weights(c, r, type, max_i64(pool, 1) * kv_stride),
+                         .v = add_weights(c, r, type, max_i64(pool, 1) * kv_stride),
                          .q_start = q_start,
                          .range_start = range_start,
                          .ranges = ranges,
@@ -317,6 +342,7 @@ void build_attention(op_case *c, const op_sizes *s, test_random *r) {
                          .q_stride = q_stride,
                          .kv_stride = kv_stride,
                          .window = s->window,
+                         .kv_type = type,
                          .scale = s->in_place ? 1.0f : 0.2f};
     add_pointer(c, offsetof(attention_args, y));
     add_pointer(c, offsetof(attention_args, q));

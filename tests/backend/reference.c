@@ -173,10 +173,17 @@ void reference_rope(const rope_args *a) {
             }
 }
 
+static void put(dtype type, void *y, int64_t i, float value) {
+    if (type == DTYPE_BF16)
+        ((uint16_t *)y)[i] = bf16_from_f32(value);
+    else
+        ((float *)y)[i] = value;
+}
+
 void reference_scatter_rows(const scatter_rows_args *a) {
     for (int64_t n = 0; n < a->rows; n++)
         for (int64_t i = 0; i < a->features; i++)
-            a->y[a->index[n] * a->y_stride + i] = a->x[n * a->x_stride + i];
+            put(a->y_type, a->y, a->index[n] * a->y_stride + i, a->x[n * a->x_stride + i]);
 }
 
 void reference_gather_rows(const gather_rows_args *a) {
@@ -189,7 +196,8 @@ void reference_copy_rows(const copy_rows_args *a) {
     for (int64_t p = 0; p < a->groups; p++)
         for (int64_t n = 0; n < a->rows; n++)
             for (int64_t i = 0; i < a->features; i++)
-                a->y[p][n * a->y_stride + i] = a->x[p][n * a->x_stride + i];
+                put(a->y_type, a->y[p], n * a->y_stride + i,
+                    weight(a->x_type, a->x[p], n * a->x_stride + i));
 }
 
 /* Two walks over what query n sees: the largest score, then the weighted sum. */
@@ -209,7 +217,7 @@ static void attend(const attention_args *a, int64_t b, int64_t n, int64_t h) {
                 int64_t at = (a->ranges[r].row + j) * a->kv_stride + g * a->head_dim;
                 double score = 0;
                 for (int64_t d = 0; d < a->head_dim; d++)
-                    score += (double)q[d] * a->k[at + d];
+                    score += (double)q[d] * weight(a->kv_type, a->k, at + d);
                 score *= a->scale;
                 if (walk == 0) {
                     largest = score > largest ? score : largest;
@@ -218,7 +226,7 @@ static void attend(const attention_args *a, int64_t b, int64_t n, int64_t h) {
                 double e = exp(score - largest);
                 total += e;
                 for (int64_t d = 0; d < a->head_dim; d++)
-                    values[d] += e * a->v[at + d];
+                    values[d] += e * weight(a->kv_type, a->v, at + d);
             }
     for (int64_t d = 0; d < a->head_dim; d++)
         y[d] = total > 0 ? (float)(values[d] / total) : 0;

@@ -161,8 +161,8 @@ static void queue_runs_in_order_and_late(void **state) {
         value = (float)(10 * (i + 1));
         backend_upload(b, x, &value, sizeof value);
         value = -1;
-        op_copy_rows(b, &(copy_rows_args){.y = &(float *){(float *)y + i},
-                                          .x = &(const float *){x},
+        op_copy_rows(b, &(copy_rows_args){.y = &(void *){(float *)y + i},
+                                          .x = &(const void *){x},
                                           .groups = 1,
                                           .rows = 1,
                                           .features = 1});

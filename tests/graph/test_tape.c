@@ -173,8 +173,8 @@ static void add(const graph *g, float *y, const float *a, const float *b) {
 }
 
 static void copy(const graph *g, float *y, const float *x, int64_t stride) {
-    op_copy_rows(tape_backend(g->tape), &(copy_rows_args){.y = &y,
-                                                          .x = &x,
+    op_copy_rows(tape_backend(g->tape), &(copy_rows_args){.y = &(void *){y},
+                                                          .x = &(const void *){x},
                                                           .groups = 1,
                                                           .rows = ROWS,
                                                           .features = FEATURES,

@@ -32,7 +32,7 @@ static void test_sizes_and_defaults(void **state) {
     assert_false(c.tied);
     assert_int_equal(c.eos_count, 0);
     assert_true(c.rope.theta == 10000.0);
-    assert_int_equal(model_cache_row_bytes(&c), 4 * 2 * 2 * 128 * 4);
+    assert_int_equal(model_cache_row_bytes(&c, DTYPE_F32), 4 * 2 * 2 * 128 * 4);
     assert_ok(
         parse(&c, "{\"model_type\": \"qwen2\", \"num_attention_heads\": 4, " SIZES "}", NULL));
     assert_int_equal(c.head_dim, 16);

@@ -1,5 +1,6 @@
-/* test_int8.c - models with 8-bit matrices: how much worse they predict real text, and that they
- * are what was promised: smaller, and the same bits with any number of threads. */
+/* test_int8.c - models with 8-bit matrices, and with rounded caches: how much worse they predict
+ * real text; and that the former are what was promised: smaller, and the same bits with any number
+ * of threads. */
 #include "session/session.h"
 #include "support/test.h"
 
@@ -18,7 +19,7 @@ typedef struct prediction {
 } prediction;
 
 static void predict(prediction *p, const char *folder, const char *text, size_t length,
-                    c2c_model_weights weights, int threads) {
+                    c2c_model_weights weights, c2c_cache_type cache, int threads) {
     const c2c_engine_options engine_options = {.threads = threads};
     const c2c_model_options options = {.weights = weights};
     c2c_engine *engine;
@@ -35,7 +36,7 @@ static void predict(prediction *p, const char *folder, const char *text, size_t 
     p->weight_bytes = info.weight_bytes;
     p->logits = malloc(p->count * p->vocabulary * sizeof *p->logits);
     assert_non_null(p->logits);
-    const c2c_session_options session_options = {.context = (int64_t)p->count};
+    const c2c_session_options session_options = {.context = (int64_t)p->count, .cache = cache};
     const c2c_section all = {.length = (int64_t)p->count};
     const c2c_plan plan = {.ids = p->ids,
                            .token_count = all.length,
@@ -89,6 +90,17 @@ static double mean_divergence(const prediction *p, const prediction *q) {
 
 /* The bounds were fixed before anything was measured: perplexity rises by at most 1%, and the mean
  * divergence stays below 0.01. */
+/* How much worse a prediction of the same text is than another one. */
+static void check_loss(const prediction *p, const prediction *q, const char *name,
+                       const char *what) {
+    assert_true(p->count == q->count && p->count > 100);
+    double ratio = exp(mean_loss(q) - mean_loss(p)), divergence = mean_divergence(p, q);
+    print_message("%s: perplexity %.4f, times %.5f with %s; mean divergence %.6f\n", name,
+                  exp(mean_loss(p)), ratio, what, divergence);
+    assert_true(ratio <= 1.01);
+    assert_true(divergence >= 0 && divergence < 0.01);
+}
+
 static void check_story_model(const char *name) {
     const char *assets = test_shared("assets");
     if (!assets) {
@@ -98,22 +110,22 @@ static void check_story_model(const char *name) {
     char *models = path_join(assets, "models"), *folder = path_join(models, name);
     char *path = path_join(assets, "text/tinystories_sample.txt");
     file_map text;
-    prediction stored = {0}, int8 = {0};
+    prediction stored = {0}, int8 = {0}, rounded = {0};
     assert_ok(file_map_open(&text, path, &test_error));
     size_t length = text.size < 4000 ? text.size : 4000;
     while (length > 0 && length < text.size && (text.data[length] & 0xc0) == 0x80)
         length--; /* not inside a character */
-    predict(&stored, folder, (const char *)text.data, length, C2C_MODEL_WEIGHTS_STORED, 2);
-    predict(&int8, folder, (const char *)text.data, length, C2C_MODEL_WEIGHTS_INT8, 2);
-    assert_true(stored.count == int8.count && stored.count > 100);
-    double ratio = exp(mean_loss(&int8) - mean_loss(&stored));
-    double divergence = mean_divergence(&stored, &int8);
-    print_message("%s: perplexity %.4f, times %.5f with int8; mean divergence %.6f\n", name,
-                  exp(mean_loss(&stored)), ratio, divergence);
-    assert_true(ratio <= 1.01);
-    assert_true(divergence >= 0 && divergence < 0.01);
+    predict(&stored, folder, (const char *)text.data, length, C2C_MODEL_WEIGHTS_STORED,
+            C2C_CACHE_F32, 2);
+    predict(&int8, folder, (const char *)text.data, length, C2C_MODEL_WEIGHTS_INT8, C2C_CACHE_F32,
+            2);
+    predict(&rounded, folder, (const char *)text.data, length, C2C_MODEL_WEIGHTS_STORED,
+            C2C_CACHE_BF16, 2);
+    check_loss(&stored, &int8, name, "int8");
+    check_loss(&stored, &rounded, name, "a bf16 cache");
     prediction_free(&stored);
     prediction_free(&int8);
+    prediction_free(&rounded);
     file_map_close(&text);
     free(path);
     free(folder);
@@ -136,9 +148,11 @@ static void test_int8_is_small_and_repeats(void **state) {
     (void)state;
     static const char text[] = "The favourite colour of Kumaso is one that nobody has told me yet.";
     prediction stored = {0}, one = {0}, three = {0};
-    predict(&stored, DEMO_RECEIVER, text, sizeof text - 1, C2C_MODEL_WEIGHTS_STORED, 1);
-    predict(&one, DEMO_RECEIVER, text, sizeof text - 1, C2C_MODEL_WEIGHTS_INT8, 1);
-    predict(&three, DEMO_RECEIVER, text, sizeof text - 1, C2C_MODEL_WEIGHTS_INT8, 3);
+    predict(&stored, DEMO_RECEIVER, text, sizeof text - 1, C2C_MODEL_WEIGHTS_STORED, C2C_CACHE_AUTO,
+            1);
+    predict(&one, DEMO_RECEIVER, text, sizeof text - 1, C2C_MODEL_WEIGHTS_INT8, C2C_CACHE_AUTO, 1);
+    predict(&three, DEMO_RECEIVER, text, sizeof text - 1, C2C_MODEL_WEIGHTS_INT8, C2C_CACHE_AUTO,
+            3);
     size_t bytes = one.count * one.vocabulary * sizeof *one.logits;
     assert_memory_equal(one.logits, three.logits, bytes);
     assert_memory_not_equal(one.logits, stored.logits, bytes);

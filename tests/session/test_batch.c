@@ -119,7 +119,7 @@ typedef struct reply {
     char text[4096];
     size_t length;
     c2c_generation done;
-    float *cache; /* keys and values of the last layer */
+    char *cache; /* keys and values of the last layer */
     size_t cache_bytes;
     float first[1024]; /* logits of the first token */
 } reply;
@@ -143,11 +143,11 @@ static void prefill(c2c_session *session, const turn *t, const kind *k, reply *r
 
 static void keep_cache(const c2c_session *session, reply *r) {
     const session_lane *lane = &session->receiver;
-    size_t count = (size_t)(lane->used * lane->cache.features);
-    r->cache_bytes = 2 * count * sizeof(float);
+    size_t bytes = (size_t)(lane->used * lane->cache.features) * dtype_size(lane->cache.type);
+    r->cache_bytes = 2 * bytes;
     r->cache = malloc(r->cache_bytes);
     assert_non_null(r->cache);
-    session_cache_read(session, lane->model->config.layers - 1, r->cache, r->cache + count);
+    session_cache_read(session, lane->model->config.layers - 1, r->cache, r->cache + bytes);
 }
 
 static void assert_same(const reply *a, const reply *b, const char *name, int session) {

@@ -249,13 +249,13 @@ static void assert_same_caches(const c2c_session *a, const c2c_session *b) {
     assert_memory_equal(a->receiver.ranges, b->receiver.ranges,
                         (size_t)a->receiver.range_count * sizeof(cache_range));
     size_t count = (size_t)(a->receiver.used * a->receiver.cache.features);
-    size_t bytes = count * sizeof(float);
-    float *memory = malloc(4 * bytes + 1);
+    size_t bytes = count * dtype_size(a->receiver.cache.type);
+    char *memory = malloc(4 * bytes + 1);
     assert_non_null(memory);
     for (int i = 0; i < a->receiver.cache.layers; i++) {
-        session_cache_read(a, i, memory, memory + count);
-        session_cache_read(b, i, memory + 2 * count, memory + 3 * count);
-        assert_memory_equal(memory, memory + 2 * count, 2 * bytes);
+        session_cache_read(a, i, memory, memory + bytes);
+        session_cache_read(b, i, memory + 2 * bytes, memory + 3 * bytes);
+        assert_memory_equal(memory, memory + 2 * bytes, 2 * bytes);
     }
     free(memory);
 }
@@ -322,7 +322,8 @@ static void run_conversation(const world *w, uint64_t seed) {
                                    .chunk = 1 + (int)roll(&c.dice, 40),
                                    .fusion_mode = (c2c_fusion_mode)roll(&c.dice, 2),
                                    .include_response = roll(&c.dice, 3) == 0,
-                                   .keep_clean = roll(&c.dice, 4) != 0};
+                                   .keep_clean = roll(&c.dice, 4) != 0,
+                                   .cache = (c2c_cache_type)roll(&c.dice, 3)};
     c.own_ids = c.sharers && !options.include_response && roll(&c.dice, 2);
     /* Padding is for plans that do not fuse it. */
     if (c.own_ids)

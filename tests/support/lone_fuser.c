@@ -41,7 +41,7 @@ c2c_status lone_fuser_open(lone_fuser *f, backend *b, const char *folder, int la
     if (!status)
         status = fuser_stacks_build(fuser, error);
     if (!status)
-        status = fuse_scratch_init(&f->scratch, fuser, true, error);
+        status = fuse_scratch_init(&f->scratch, fuser, true, false, error);
     if (status)
         lone_fuser_close(f);
     return status;
@@ -71,7 +71,7 @@ static kv_cache make_cache(lone_fuser *f, const model_config *config, int64_t ro
                            const float *host) {
     kv_cache cache;
     c2c_error error = {0};
-    C2C_ASSERT(kv_cache_init(&cache, f->backend, config, rows, &error) == C2C_STATUS_OK);
+    C2C_ASSERT(kv_cache_init(&cache, f->backend, config, DTYPE_F32, rows, &error) == C2C_STATUS_OK);
     backend_upload(f->backend, cache.memory, host,
                    (size_t)(2 * cache.layers * rows * cache.features) * sizeof *host);
     return cache;

@@ -100,6 +100,13 @@ static void spans_of(const attention_args *a, const key_run *run, const query_ti
     }
 }
 
+/* A kv head's part of a row of keys or values. */
+static const void *cache_row(const attention_args *a, const void *pool, int64_t row,
+                             int64_t kv_head) {
+    return (const char *)pool +
+           (row * a->kv_stride + kv_head * a->head_dim) * (int64_t)dtype_size(a->kv_type);
+}
+
 /* p = q . k for the keys that anyone sees: a linear whose weights are the run's keys. */
 static void score_run(const attention_args *a, const key_run *run, int64_t kv_head, query_tile *t) {
     key_span some, all;
@@ -107,16 +114,16 @@ static void score_run(const attention_args *a, const key_run *run, int64_t kv_he
     if (some.begin >= some.end)
         return;
     vec kept[ATTENTION_BLOCK_KEYS * TILE_ROWS];
-    const float *keys = a->k + run->row * a->kv_stride + kv_head * a->head_dim;
-    linear_block block = {.w = (const char *)keys,
+    linear_block block = {.w = cache_row(a, a->k, run->row, kv_head),
                           .y = t->p[0] + run->first,
                           .in = a->head_dim,
-                          .w_bytes = a->kv_stride * (int64_t)sizeof(float),
+                          .w_bytes = a->kv_stride * (int64_t)dtype_size(a->kv_type),
                           .y_stride = ATTENTION_BLOCK_KEYS,
                           .kept = kept};
     linear_part part = {.out_begin = some.begin, .out_end = some.end};
+    strips_kernel strips = a->kv_type == DTYPE_BF16 ? strips_bf16 : strips_f32;
     for (int64_t i = 0; i < t->count; i += TILE_ROWS)
-        strips_f32((int)min_i64(TILE_ROWS, t->count - i), &block, t->q + i, i, &part);
+        strips((int)min_i64(TILE_ROWS, t->count - i), &block, t->q + i, i, &part);
 }
 
 /* Scores of keys that query i does not see become -inf; the others are scaled. */
@@ -166,12 +173,19 @@ static void soften(const attention_args *a, query_tile *t, int64_t i) {
     t->sum[i] += vec_sum(sum);
 }
 
+/* min(n, LANES) elements of a cache's row. */
+KERNEL_INLINE vec vec_load_cached(dtype type, const char *p, int64_t n) {
+    return type == DTYPE_BF16 ? vec_load_weight(DTYPE_BF16, p, 0, n) : vec_load_some(p, n);
+}
+
 /* y += p v for `rows` queries from `first` on over keys span.begin .. span.end-1 of a run, all of
  * which they see; `columns` vectors of the head from column d on. */
-KERNEL_INLINE void mix(int rows, int columns, const attention_args *a, const key_run *run,
-                       int64_t kv_head, query_tile *t, int64_t first, key_span span, int64_t d) {
+KERNEL_INLINE void mix(dtype type, int rows, int columns, const attention_args *a,
+                       const key_run *run, int64_t kv_head, query_tile *t, int64_t first,
+                       key_span span, int64_t d) {
+    const int64_t width = type == DTYPE_BF16 ? 2 : 4, row_bytes = a->kv_stride * width;
     int64_t left = a->head_dim - d;
-    const float *value = a->v + (run->row + span.begin) * a->kv_stride + kv_head * a->head_dim + d;
+    const char *value = cache_row(a, a->v, run->row + span.begin, kv_head) + d * width;
     vec sum[MIX_ROWS][MIX_COLUMNS];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < columns; c++) sum[r][c] =
         vec_load_some(t->y[first + r] + d + c * LANES, columns == 1 ? left : LANES);
@@ -179,28 +193,36 @@ KERNEL_INLINE void mix(int rows, int columns, const attention_args *a, const key
         vec v[MIX_COLUMNS];
         UNROLL for (int c = 0; c < columns; c++) {
             if (rows <= 2)
-                __builtin_prefetch(value + 4 * a->kv_stride + c * LANES);
-            v[c] = vec_load_some(value + c * LANES, columns == 1 ? left : LANES);
+                __builtin_prefetch(value + 4 * row_bytes + c * LANES * width);
+            v[c] = vec_load_cached(type, value + c * LANES * width, columns == 1 ? left : LANES);
         }
         UNROLL for (int r = 0; r < rows; r++) {
             vec p = vec_set(t->p[first + r][j]);
             UNROLL for (int c = 0; c < columns; c++) sum[r][c] = vec_fma(p, v[c], sum[r][c]);
         }
-        value += a->kv_stride;
+        value += row_bytes;
     }
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < columns; c++)
         vec_store_some(t->y[first + r] + d + c * LANES, sum[r][c], columns == 1 ? left : LANES);
 }
 
+KERNEL_INLINE void mix_columns(dtype type, int rows, const attention_args *a, const key_run *run,
+                               int64_t kv_head, query_tile *t, int64_t first, key_span span) {
+    int64_t d = 0;
+    for (; d + MIX_COLUMNS * LANES <= a->head_dim; d += MIX_COLUMNS * LANES)
+        mix(type, rows, MIX_COLUMNS, a, run, kv_head, t, first, span, d);
+    for (; d < a->head_dim; d += LANES)
+        mix(type, rows, 1, a, run, kv_head, t, first, span, d);
+}
+
 KERNEL_INLINE void mix_head(int rows, const attention_args *a, const key_run *run, int64_t kv_head,
                             query_tile *t, int64_t first, key_span span) {
-    int64_t d = 0;
     if (span.begin >= span.end)
         return;
-    for (; d + MIX_COLUMNS * LANES <= a->head_dim; d += MIX_COLUMNS * LANES)
-        mix(rows, MIX_COLUMNS, a, run, kv_head, t, first, span, d);
-    for (; d < a->head_dim; d += LANES)
-        mix(rows, 1, a, run, kv_head, t, first, span, d);
+    if (a->kv_type == DTYPE_BF16)
+        mix_columns(DTYPE_BF16, rows, a, run, kv_head, t, first, span);
+    else
+        mix_columns(DTYPE_F32, rows, a, run, kv_head, t, first, span);
 }
 
 /* Keys that all of the tile's queries see are mixed together; the few before and after that only

@@ -126,7 +126,7 @@ static void add_queries(const backward_call *call, const key_run *run, key_span 
     float *to[OUTER_ROWS];
     outer_right b = {.at = packed, .stride = OUTER_WIDTH, .depth = span.end - span.begin};
     for (int64_t j = 0; j < b.depth; j++)
-        rows[j] = a->k + (run->row + span.begin + j) * a->kv_stride + call->kv_head * a->head_dim;
+        rows[j] = cache_row(a, a->k, run->row + span.begin + j, call->kv_head);
     for (int64_t d = 0; d < a->head_dim; d += OUTER_WIDTH) {
         b.width = min_i64(OUTER_WIDTH, a->head_dim - d);
         pack_pointers(packed, rows, d, &b);

@@ -198,12 +198,28 @@ static void kernel_rope(const void *args, int64_t group, int64_t begin, int64_t 
     }
 }
 
+/* A row of a cache: f32 or bf16. */
+static void copy_row(void *y, dtype y_type, const void *x, dtype x_type, int64_t features) {
+    if (y_type == x_type) {
+        memcpy(y, x, (size_t)features * dtype_size(y_type));
+        return;
+    }
+    for (int64_t i = 0; i < features; i += LANES) {
+        vec v = vec_load_weight(x_type, x, i, features - i);
+        if (y_type == DTYPE_BF16)
+            vec_store_bf16((uint16_t *)y + i, v, features - i);
+        else
+            vec_store_some((float *)y + i, v, features - i);
+    }
+}
+
 static void kernel_scatter_rows(const void *args, int64_t group, int64_t begin, int64_t end) {
     (void)group;
     const scatter_rows_args *a = args;
+    int64_t row_bytes = a->y_stride * (int64_t)dtype_size(a->y_type);
     for (int64_t n = begin; n < end; n++)
-        memcpy(a->y + a->index[n] * a->y_stride, a->x + n * a->x_stride,
-               (size_t)a->features * sizeof(float));
+        copy_row((char *)a->y + a->index[n] * row_bytes, a->y_type, a->x + n * a->x_stride,
+                 DTYPE_F32, a->features);
 }
 
 static void kernel_gather_rows(const void *args, int64_t group, int64_t begin, int64_t end) {
@@ -216,9 +232,11 @@ static void kernel_gather_rows(const void *args, int64_t group, int64_t begin, i
 
 static void kernel_copy_rows(const void *args, int64_t group, int64_t begin, int64_t end) {
     const copy_rows_args *a = args;
+    int64_t y_bytes = a->y_stride * (int64_t)dtype_size(a->y_type);
+    int64_t x_bytes = a->x_stride * (int64_t)dtype_size(a->x_type);
     for (int64_t n = begin; n < end; n++)
-        memcpy(a->y[group] + n * a->y_stride, a->x[group] + n * a->x_stride,
-               (size_t)a->features * sizeof(float));
+        copy_row((char *)a->y[group] + n * y_bytes, a->y_type,
+                 (const char *)a->x[group] + n * x_bytes, a->x_type, a->features);
 }
 
 static void kernel_argmax(const void *args, int64_t group, int64_t begin, int64_t end) {

@@ -176,6 +176,20 @@ KERNEL_INLINE vec vec_round_bf16(vec v) {
     return (vec)(rounded & 0xffff0000u);
 }
 
+/* The first min(n, LANES) elements as bf16, rounded as above. */
+KERNEL_INLINE void vec_store_bf16(void *p, vec v, int64_t n) {
+    vec_bits high = (vec_bits)vec_round_bf16(v) >> 16;
+#if LANES == 16
+    __m256i halves = _mm512_cvtepi32_epi16((__m512i)high);
+#else
+    vec_halves halves = __builtin_convertvector(high, vec_halves);
+#endif
+    if (n >= LANES)
+        memcpy(p, &halves, sizeof halves);
+    else
+        memcpy(p, &halves, (size_t)n * sizeof(uint16_t));
+}
+
 /* gcc 12 widens a whole vector in many steps where the machine has one. */
 KERNEL_INLINE vec_bits vec_widen(const void *p) {
 #if LANES == 16
