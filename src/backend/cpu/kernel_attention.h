@@ -126,20 +126,34 @@ static void score_run(const attention_args *a, const key_run *run, int64_t kv_he
         strips((int)min_i64(TILE_ROWS, t->count - i), &block, t->q + i, i, &part);
 }
 
-/* Scores of keys that query i does not see become -inf; the others are scaled. */
-static void mask_scores(const attention_args *a, const key_block *block, query_tile *t, int64_t i) {
+/* Places in a block, in whole vectors, behind which query i sees no key; 0: it sees none at all. */
+static int64_t seen_end(const attention_args *a, const key_block *block, const query_tile *t,
+                        int64_t i) {
+    int64_t end = 0;
+    for (int r = 0; r < block->runs_count; r++) {
+        key_span span = visible(a, &block->runs[r], t->position[i]);
+        if (span.begin < span.end)
+            end = max_i64(end, block->runs[r].first + span.end);
+    }
+    return (end + LANES - 1) / LANES * LANES;
+}
+
+/* Scores of keys before `end` that query i does not see become -inf; the others are scaled. */
+static void mask_scores(const attention_args *a, const key_block *block, query_tile *t, int64_t i,
+                        int64_t end) {
     float *p = t->p[i];
     for (int r = 0; r < block->runs_count; r++) {
         const key_run *run = &block->runs[r];
         key_span span = visible(a, run, t->position[i]);
-        for (int64_t j = 0; j < span.begin; j++)
+        int64_t run_end = min_i64(run->count, end - run->first);
+        for (int64_t j = 0; j < min_i64(span.begin, run_end); j++)
             p[run->first + j] = -INFINITY;
-        for (int64_t j = span.end; j < run->count; j++)
+        for (int64_t j = span.end; j < run_end; j++)
             p[run->first + j] = -INFINITY;
     }
-    for (int64_t j = block->keys; j < ATTENTION_BLOCK_KEYS; j++)
+    for (int64_t j = block->keys; j < end; j++)
         p[j] = -INFINITY;
-    for (int64_t j = 0; j < ATTENTION_BLOCK_KEYS; j += LANES)
+    for (int64_t j = 0; j < end; j += LANES)
         vec_store(p + j, vec_load(p + j) * a->scale);
 }
 
@@ -148,12 +162,13 @@ KERNEL_INLINE void scale_row(float *y, float factor, int64_t n) {
         vec_store_some(y + i, vec_load_some(y + i, n - i) * factor, n - i);
 }
 
-/* Query i's scores become e^(score - largest); what it summed before is brought to the same
- * largest score. An unseen key has score -inf, which gives 0. */
-static void soften(const attention_args *a, query_tile *t, int64_t i) {
+/* Query i's scores before `end` become e^(score - largest); what it summed before is brought to the
+ * same largest score. An unseen key has score -inf, which gives 0, so that it does not matter how
+ * many of them there are. */
+static void soften(const attention_args *a, query_tile *t, int64_t i, int64_t end) {
     float *p = t->p[i];
     vec largest_lanes = vec_load(p);
-    for (int64_t j = LANES; j < ATTENTION_BLOCK_KEYS; j += LANES)
+    for (int64_t j = LANES; j < end; j += LANES)
         largest_lanes = vec_max(vec_load(p + j), largest_lanes);
     float largest = vec_largest(largest_lanes);
     if (t->sum[i] == 0) {
@@ -165,7 +180,7 @@ static void soften(const attention_args *a, query_tile *t, int64_t i) {
         scale_row(t->y[i], factor, a->head_dim);
     }
     vec sum = {0};
-    for (int64_t j = 0; j < ATTENTION_BLOCK_KEYS; j += LANES) {
+    for (int64_t j = 0; j < end; j += LANES) {
         vec e = vec_exp(vec_load(p + j) - t->largest[i]);
         vec_store(p + j, e);
         sum += e;
@@ -251,15 +266,11 @@ static void attend_block(const attention_args *a, const key_block *block, int64_
     for (int r = 0; r < block->runs_count; r++)
         score_run(a, &block->runs[r], kv_head, t);
     for (int64_t i = 0; i < t->count; i++) {
-        bool seen = false;
-        for (int r = 0; r < block->runs_count && !seen; r++) {
-            key_span span = visible(a, &block->runs[r], t->position[i]);
-            seen = span.begin < span.end;
-        }
-        if (!seen)
+        int64_t end = seen_end(a, block, t, i);
+        if (!end)
             continue; /* its p is not read: no run has a key for it */
-        mask_scores(a, block, t, i);
-        soften(a, t, i);
+        mask_scores(a, block, t, i, end);
+        soften(a, t, i, end);
     }
     for (int r = 0; r < block->runs_count; r++) {
         int64_t i = 0;

@@ -72,7 +72,7 @@ static void score_block(const backward_call *call, const key_block *block, backw
         score_run(&call->keys, &block->runs[r], call->kv_head, &t->scores);
     for (int64_t i = 0; i < t->scores.count; i++)
         if (t->seen[i])
-            mask_scores(&call->keys, block, &t->scores, i);
+            mask_scores(&call->keys, block, &t->scores, i, ATTENTION_BLOCK_KEYS);
 }
 
 /* Query i's largest score and sum of e^(score - largest), with this block's. */

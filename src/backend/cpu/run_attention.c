@@ -1,8 +1,9 @@
 /* run_attention.c - cuts attention into (sequence, kv head, tile of queries) for the threads. */
 #include "backend/cpu/cpu.h"
 
-/* Multiplications below which waking the threads costs more than they bring. */
-#define INLINE_WORK ((double)(1 << 18))
+/* Multiplications below which waking the threads costs more than they bring; short heads and
+ * softmax make them slow ones. */
+#define INLINE_WORK ((double)(1 << 15))
 
 typedef struct attention_job {
     cpu_backend *cpu;
