@@ -118,7 +118,7 @@ static void test_plain_lines(void **state) {
          "What is the favourite colour of Kumaso? Answer in one word.",
          SHARED);
     assert_int_equal(r.status, 0);
-    assert_int_equal(strncmp(r.out, "ivory.\n", 7), 0);
+    assert_int_equal(strncmp(r.out, "gold.\n", 6), 0);
     assert_null(strchr(r.out, '\x1b'));
     assert_null(strchr(r.out, '>'));
     assert_null(strchr(r.err, '\x1b'));
@@ -148,7 +148,7 @@ static void test_commands(void **state) {
     CHAT(&alone, ask, "-n", "256");
     assert_int_equal(r.status, 0);
     buffer expected = {0};
-    buffer_printf(&expected, "ivory.\n%sivory.\n", alone.out);
+    buffer_printf(&expected, "gold.\n%sgold.\n", alone.out);
     assert_string_equal(r.out, expected.data);
     program_result_free(&r);
     program_result_free(&alone);
@@ -158,7 +158,7 @@ static void test_commands(void **state) {
     CHAT(&r, lines.data, SHARED);
     assert_int_equal(r.status, 0);
     static const char *const shown[] = {"receiver alone", "sharer alone", "text to text", "C2C",
-                                        "\nivory.\n"};
+                                        "\ngold.\n"};
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
         assert_holds(r.out, shown[i]);
     assert_holds(r.err, "/plan PLAN");

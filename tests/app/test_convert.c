@@ -31,7 +31,7 @@ static void test_a_converted_fuser_answers(void **state) {
     PROGRAM(&r, "run", "--receiver", DEMO_RECEIVER, "--sharer", DEMO_SHARER, "--fuser", out, "-p",
             question, "--dtype", "f32");
     assert_int_equal(r.status, 0);
-    assert_string_equal(r.out, "ivory.\n");
+    assert_string_equal(r.out, "gold.\n");
     program_result_free(&r);
     free(out);
     test_folder_remove(folder);

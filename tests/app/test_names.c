@@ -227,7 +227,7 @@ static void test_verbs(void **state) {
     PROGRAM(&r, "run", "--receiver", "me/receiver", "--sharer", "me/sharer", "--fuser", "me/fuser",
             "-p", question, "--dtype", "f32");
     assert_int_equal(r.status, 0);
-    assert_string_equal(r.out, "ivory.\n");
+    assert_string_equal(r.out, "gold.\n");
     program_result_free(&r);
     PROGRAM(&r, "inspect", "me/fuser/config.json");
     assert_int_equal(r.status, 0);

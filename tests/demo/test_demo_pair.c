@@ -1,10 +1,13 @@
 /* The demo pair: every question of its evaluation, answered in four ways through the public API,
- * against the answers and accuracies that the original recorded on the same files. */
+ * against the answers and accuracies that are recorded beside it; and the same of the fuser that
+ * the original trained for these two models, whose answers the original recorded. */
 #include "support/test.h"
 
 #include "session/session.h"
 
 #define DEMO "share/demo"
+
+static const char *folder = DEMO; /* of the pair that is tested */
 
 /* Under a sanitizer everything is many times slower: a part of the rows is asked then. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -41,7 +44,9 @@ static const char *row_text(size_t row, const char *key) {
 static int eval_rows_open(void **state) {
     (void)state;
     file_map map;
-    assert_ok(file_map_open(&map, DEMO "/eval.jsonl", &test_error));
+    char *path = path_join(folder, "eval.jsonl");
+    assert_ok(file_map_open(&map, path, &test_error));
+    free(path);
     const char *at = (const char *)map.data, *end = at + map.size;
     while (at < end) {
         const char *line = memchr(at, '\n', (size_t)(end - at));
@@ -76,17 +81,22 @@ typedef struct pair {
 } pair;
 
 static void pair_open(pair *p, int threads, c2c_compute compute) {
+    char *receiver = path_join(folder, "receiver"), *sharer = path_join(folder, "sharer");
+    char *fuser = path_join(folder, "fuser");
     const c2c_engine_options engine = {.threads = threads};
     const c2c_model_options model = {.compute = compute};
     const c2c_session_options session = {.context = 512};
     assert_ok(c2c_engine_open(&p->engine, &engine, &test_error));
-    assert_ok(c2c_model_open(&p->receiver, p->engine, DEMO "/receiver", &model, &test_error));
-    assert_ok(c2c_model_open(&p->sharer, p->engine, DEMO "/sharer", &model, &test_error));
-    assert_ok(c2c_fuser_open(&p->fuser, p->receiver, p->sharer, DEMO "/fuser", &test_error));
+    assert_ok(c2c_model_open(&p->receiver, p->engine, receiver, &model, &test_error));
+    assert_ok(c2c_model_open(&p->sharer, p->engine, sharer, &model, &test_error));
+    assert_ok(c2c_fuser_open(&p->fuser, p->receiver, p->sharer, fuser, &test_error));
     assert_ok(c2c_session_open(&p->alone[0], p->receiver, NULL, 0, &session, &test_error));
     assert_ok(c2c_session_open(&p->alone[1], p->sharer, NULL, 0, &session, &test_error));
     const c2c_pair fused = {p->sharer, p->fuser};
     assert_ok(c2c_session_open(&p->fused, p->receiver, &fused, 1, &session, &test_error));
+    free(receiver);
+    free(sharer);
+    free(fuser);
 }
 
 static void pair_close(pair *p) {
@@ -213,12 +223,13 @@ static void tally_make(tally *t, c2c_compute compute) {
 /* A near tie of two logits may fall the other way in another order of sums: 2 of 400 may differ. */
 #define MAX_DIFFERENT 2
 
-static void test_f32_gives_the_recorded_answers(void **state) {
-    (void)state;
+static void check_recorded(void) {
     tally t;
     tally_make(&t, C2C_COMPUTE_F32);
     json_document *document = NULL;
-    assert_ok(json_open(&document, DEMO "/expected_accuracy.json", &test_error));
+    char *path = path_join(folder, "expected_accuracy.json");
+    assert_ok(json_open(&document, path, &test_error));
+    free(path);
     for (int way = 0; way < WAYS; way++) {
         double expected = 0, rows = (double)t.rows;
         print_message("%s: %zu of %zu answers differ, %zu right, recorded %zu\n", way_names[way],
@@ -233,6 +244,30 @@ static void test_f32_gives_the_recorded_answers(void **state) {
     print_message("t2t background: %zu of %zu differ\n", t.different_background, t.rows);
     assert_true(t.different_background <= MAX_DIFFERENT);
     json_close(document);
+}
+
+static void test_f32_gives_the_recorded_answers(void **state) {
+    (void)state;
+    check_recorded();
+}
+
+/* The original's own fuser, and what the original answered with it. */
+static void test_f32_gives_the_originals_answers(void **state) {
+    const char *golden = test_shared("golden");
+    char *path = golden ? path_join(golden, "demo_pair") : NULL;
+    if (!path || !folder_exists(path)) {
+        free(path);
+        print_message("SKIP: no demo_pair with the golden files\n");
+        skip();
+    }
+    eval_rows_close(state);
+    folder = path;
+    eval_rows_open(state);
+    check_recorded();
+    eval_rows_close(state);
+    folder = DEMO;
+    eval_rows_open(state);
+    free(path);
 }
 
 /* Rounding to bf16 moves logits by about 1e-2, so single answers may change; how many are right may
@@ -322,6 +357,7 @@ static void test_threads_do_not_change_bf16(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_f32_gives_the_recorded_answers),
+        cmocka_unit_test(test_f32_gives_the_originals_answers),
         cmocka_unit_test(test_bf16_keeps_the_accuracy),
         cmocka_unit_test(test_threads_do_not_change_f32),
         cmocka_unit_test(test_threads_do_not_change_bf16),
