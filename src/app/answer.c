@@ -4,14 +4,6 @@
 
 #include <stdlib.h>
 
-typedef struct listener {
-    answer *answer;
-    const question *question;
-    double first, last; /* when the first and the latest token came */
-    c2c_status status;
-    c2c_error *error;
-} listener;
-
 static c2c_status answer_keep(answer *a, int32_t id, const char *text, size_t length,
                               c2c_error *error) {
     if (a->id_count == a->id_capacity) {
@@ -32,19 +24,35 @@ static bool stops(const question *q) {
 }
 
 static bool on_token(void *user, int32_t id, const char *text, size_t length) {
-    listener *l = user;
-    l->last = system_seconds();
-    if (l->answer->id_count == 0)
-        l->first = l->last;
-    l->status = answer_keep(l->answer, id, text, length, l->error);
-    if (!l->status && l->question->stream && length)
-        l->status = l->question->stream(l->question->user, text, length, l->error);
-    return l->status == C2C_STATUS_OK && !stops(l->question);
+    answering *w = user;
+    w->last = system_seconds();
+    if (w->answer->id_count == 0)
+        w->first = w->last;
+    w->status = answer_keep(w->answer, id, text, length, &w->error);
+    if (!w->status && w->question->stream && length)
+        w->status = w->question->stream(w->question->user, text, length, &w->error);
+    return w->status == C2C_STATUS_OK && !stops(w->question);
 }
 
 static bool on_progress(void *user, int64_t done, int64_t total) {
     (void)done, (void)total;
     return !stops(user);
+}
+
+/* What all sharers read of a prompt, be it there already: up to the last fused section, or, with a
+ * fused response, all of it. */
+static int64_t count_sharer_tokens(const c2c_session *session, const c2c_plan *plan) {
+    int64_t end = plan->sections ? 0 : plan->token_count - 1, at = 0, tokens = 0;
+    for (size_t i = 0; i + 1 < plan->section_count; i++) {
+        at += plan->sections[i].length;
+        end = plan->sections[i].mask > 0 ? at : end;
+    }
+    if (session->include_response)
+        end = plan->token_count;
+    for (size_t s = 0; s < session->pair_count; s++)
+        for (int64_t i = 0; i < end && session->pairs[s].fuser->sharer_used; i++)
+            tokens += plan_sharer_ids(plan, s)[i] != C2C_PADDING;
+    return tokens;
 }
 
 /* Takes the prompt in, after what the session knows or on an emptied session. */
@@ -59,7 +67,7 @@ static c2c_status prompt_run(answer *a, c2c_session *session, const c2c_plan *pl
     c2c_session_set_progress(session, NULL, NULL);
     a->prompt_tokens = plan->token_count;
     a->kept_tokens = extension.kept;
-    a->sharer_tokens = extension.sharers_ran;
+    a->sharer_tokens = count_sharer_tokens(session, plan);
     return status;
 }
 
@@ -106,34 +114,63 @@ static c2c_status choose_letter(answer *a, const c2c_session *session, const c2c
     return status ? status : a->text.failed ? error_memory(error, 1, "a letter") : C2C_STATUS_OK;
 }
 
-c2c_status answer_ask(answer *a, c2c_session *session, const prompt_models *models,
-                      const question *q, double started, c2c_error *error) {
+/* Whether the prompt and the longest answer fit; the last token of an answer needs no row. */
+static c2c_status check_room(const c2c_session *session, const c2c_plan *plan, const question *q,
+                             c2c_error *error) {
+    int64_t needed = plan->token_count + (q->letters ? 0 : q->max_new_tokens - 1);
+    if (!q->whole || needed <= session->context)
+        return C2C_STATUS_OK;
+    return error_set(error, C2C_STATUS_CONTEXT_FULL,
+                     "the prompt and its answer take up to %lld tokens, but the context holds %lld",
+                     (long long)needed, (long long)session->context);
+}
+
+c2c_status answer_begin(answering *w, answer *a, c2c_session *session, const prompt_models *models,
+                        const question *q, double started, c2c_error *error) {
     prompt asked = {0};
-    listener l = {.answer = a, .question = q, .error = error};
-    c2c_generation generation;
+    *w = (answering){.answer = a, .question = q, .session = session, .started = started};
     c2c_status status = prompt_make(&asked, models, q, error);
-    if (status || (status = c2c_session_set_sampling(session, q->sampling, error)))
-        goto done;
-    if ((status = prompt_run(a, session, &asked.plan, q, error)))
-        goto done;
-    if (q->letters) {
-        status = choose_letter(a, session, models->writer, q->letters, error);
-        a->ttft_ms = a->total_ms = (system_seconds() - started) * 1e3;
-        goto done;
-    }
-    status = c2c_session_generate(session, q->max_new_tokens, on_token, &l, &generation, error);
     if (!status)
-        status = l.status;
-    if (status)
-        goto done;
-    a->finish = generation.finish;
-    a->ttft_ms = (l.first - started) * 1e3;
-    a->total_ms = (l.last - started) * 1e3;
-    if (a->id_count > 1 && l.last > l.first)
-        a->decode_tok_s = (double)(a->id_count - 1) / (l.last - l.first);
-done:
+        status = check_room(session, &asked.plan, q, error);
+    if (!status)
+        status = c2c_session_set_sampling(session, q->sampling, error);
+    if (!status)
+        status = prompt_run(a, session, &asked.plan, q, error);
+    if (!status && q->letters) {
+        status = choose_letter(a, session, models->writer, q->letters, error);
+        w->first = w->last = system_seconds();
+    } else if (!status) {
+        status = c2c_session_begin(session, q->max_new_tokens, on_token, w, error);
+    }
     prompt_deinit(&asked);
     return status;
+}
+
+c2c_status answer_end(answering *w, c2c_error *error) {
+    answer *a = w->answer;
+    c2c_generation generation;
+    c2c_session_is_writing(w->session, &generation);
+    if (w->status && error)
+        *error = w->error;
+    if (w->status)
+        return w->status;
+    if (!w->question->letters)
+        a->finish = generation.finish;
+    a->ttft_ms = (w->first - w->started) * 1e3;
+    a->total_ms = (w->last - w->started) * 1e3;
+    if (a->id_count > 1 && w->last > w->first)
+        a->decode_tok_s = (double)(a->id_count - 1) / (w->last - w->first);
+    return C2C_STATUS_OK;
+}
+
+c2c_status answer_ask(answer *a, c2c_batch *batch, const prompt_models *models, const question *q,
+                      double started, c2c_error *error) {
+    answering w;
+    c2c_session *session = c2c_batch_session(batch, 0);
+    c2c_status status = answer_begin(&w, a, session, models, q, started, error);
+    while (!status && c2c_session_is_writing(session, NULL))
+        status = c2c_batch_step(batch, NULL, error);
+    return status ? status : answer_end(&w, error);
 }
 
 const char *answer_finish_name(const answer *a) {

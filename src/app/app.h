@@ -198,7 +198,7 @@ typedef struct answer {
     size_t id_count, id_capacity;
     int64_t prompt_tokens;
     int64_t kept_tokens;   /* of the prompt, whose rows were there already */
-    int64_t sharer_tokens; /* that the sharers ran for it */
+    int64_t sharer_tokens; /* that the sharers read for it, all of them together */
     c2c_finish finish;
     double load_ms, ttft_ms, total_ms;
     double decode_tok_s; /* of the tokens after the first; 0 when there are none */
@@ -230,6 +230,7 @@ typedef struct question {
                              or NULL */
     int letters; /* > 0: no answer is written; its text is the likeliest of " A", " B", ... */
     bool turn;   /* goes on with what the session knows of an earlier question */
+    bool whole;  /* refused where the context is too short for the longest answer */
     const volatile sig_atomic_t *stop; /* ends the answer once it is not 0; may be NULL */
 } question;
 
@@ -253,6 +254,7 @@ typedef struct pair_settings {
     c2c_fusion_mode fusion_mode;
     bool include_response;
     bool keep_clean;                /* there will be turns */
+    size_t batch;                   /* sessions of each way that answer together; 0: 1 */
     const c2c_align_options *align; /* NULL: the models must have one tokenizer */
 } pair_settings;
 
@@ -265,7 +267,9 @@ typedef struct pair {
     size_t sharer_count;
     c2c_session_options options;
     const c2c_align_options *align;
-    c2c_session *sessions[WAY_COUNT]; /* opened when first needed; none for WAY_TEXT */
+    size_t batch;                    /* sessions that are wanted */
+    c2c_batch *sessions[WAY_COUNT];  /* opened when first needed; none for WAY_TEXT */
+    size_t session_count[WAY_COUNT]; /* that there was memory for */
     double engine_ms, receiver_ms, session_ms[WAY_COUNT];
     double sharer_ms[C2C_MAX_SHARERS], fuser_ms[C2C_MAX_SHARERS];
 } pair;
@@ -276,6 +280,11 @@ void pair_close(pair *p);
  * `remedy` ends the message where they do not. */
 c2c_status pair_check_tokens(const c2c_model *receiver, const c2c_model *sharer, const char *remedy,
                              c2c_error *error);
+/* Opens the sessions of a way but WAY_TEXT, unless they are open; as many as there is memory for.
+ */
+c2c_status pair_need(pair *p, way w, c2c_error *error);
+/* Closes all sessions; those that are needed later are `batch` of each way. */
+void pair_set_batch(pair *p, size_t batch);
 /* Answers a question on an empty session: the one path that run, --compare and demo share. Of
  * WAY_TEXT, *reply (may be NULL, else to be freed) is what the sharer wrote. */
 c2c_status pair_answer(pair *p, way w, const question *q, answer *a, char **reply,

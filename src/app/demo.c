@@ -27,7 +27,9 @@ static c2c_status demo_settings_run(const demo_settings *s, c2c_error *error) {
                                   .cache = (c2c_cache_type)s->cache,
                                   .threads = s->threads,
                                   .context = DEMO_CONTEXT,
-                                  .limit = s->limit};
+                                  .limit = s->limit,
+                                  .batch = 1,
+                                  .timed = INT64_MAX}; /* its first tokens are shown */
     const demo_training training = {s->recipe, s->output, s->isa, s->threads, s->json};
     char *folder = NULL;
     demo_results results = {0};

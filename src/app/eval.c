@@ -2,6 +2,7 @@
 #include "app/eval.h"
 #include "app/compute.h"
 #include "app/names.h"
+#include "app/stop.h"
 
 #include <errno.h>
 #include <math.h>
@@ -223,7 +224,7 @@ static char **spread_compare(int *argc, char *const *argv) {
 }
 
 static int eval_run_verb(const verb *v, int argc, char *const *argv) {
-    eval_settings s = {0};
+    eval_settings s = {.options = {.batch = EVAL_BATCH, .timed = -1}};
     const option options[] = {
         {.name = "--data",
          .value = "PATH",
@@ -251,6 +252,21 @@ static int eval_run_verb(const verb *v, int argc, char *const *argv) {
          .high = INT32_MAX,
          .shown = "eval.limit of the recipe",
          .help = "only the first N questions of each subject"},
+        {.name = "--batch",
+         .value = "N",
+         .kind = OPTION_INTEGER,
+         .target = &s.options.batch,
+         .low = 1,
+         .high = C2C_MAX_BATCH,
+         .help = "questions that are answered together; the answers are the same"},
+        {.name = "--timed",
+         .value = "N",
+         .kind = OPTION_INTEGER,
+         .target = &s.options.timed,
+         .low = 0,
+         .high = INT32_MAX,
+         .shown = "a twentieth, but 8 to 100",
+         .help = "questions that are asked alone first, spread over all: latencies are theirs"},
         {.name = "--resume",
          .kind = OPTION_FLAG,
          .target = &s.options.resume,
@@ -297,6 +313,8 @@ static int eval_run_verb(const verb *v, int argc, char *const *argv) {
         s.options.weights = (c2c_model_weights)s.weights;
         s.options.cache = (c2c_cache_type)s.cache;
         s.options.seed = (uint64_t)s.seed;
+        s.options.stop = stop_flag();
+        stop_install();
         status = eval_settings_run(&s, &error) ? app_failed(&error) : APP_OK;
     }
     free(words);

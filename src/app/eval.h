@@ -46,6 +46,9 @@ void eval_recipe_close(eval_recipe *recipe);
 
 /* ---- Systems (eval_system.c) ----------------------------------------------------------------- */
 
+/* Questions at once: measured (SPEED.md). */
+#define EVAL_BATCH 8
+
 typedef struct eval_options { /* of the command line */
     const char *models;
     c2c_compute compute;
@@ -54,8 +57,11 @@ typedef struct eval_options { /* of the command line */
     c2c_cache_type cache;
     int64_t threads, context;
     int64_t limit; /* questions of each subject; 0: the recipe's */
+    int64_t batch; /* questions at once */
+    int64_t timed; /* questions that are asked alone, for their times; < 0: a share of all */
     uint64_t seed;
     bool resume;
+    const volatile sig_atomic_t *stop; /* ends the run once it is not 0; may be NULL */
 } eval_options;
 
 /* Models and sessions of one recipe. */
@@ -69,9 +75,23 @@ typedef struct eval_system {
 c2c_status eval_system_open(eval_system *system, const eval_recipe *recipe,
                             const eval_options *options, c2c_error *error);
 void eval_system_close(eval_system *system);
-/* An eval_asker; `user` is the system. */
-c2c_status eval_system_ask(void *user, const eval_set *set, const eval_question *question,
-                           eval_answer *answer, c2c_error *error);
+
+/* ---- What a question says (eval_wording.c) -----------------------------------------------------
+ */
+
+/* The question as the benchmark words it: the prompt, and the chat that asks it. */
+c2c_status eval_word_question(buffer *prompt, chat *messages, const eval_system *s,
+                              const eval_set *set, const eval_question *q, c2c_error *error);
+/* Appends the background prompt with the question, without its options, in place of {question}. */
+c2c_status eval_word_background(buffer *out, const char *prompt, const char *question,
+                                c2c_error *error);
+
+/* ---- Questions together (eval_slots.c) ---------------------------------------------------------
+ */
+
+/* Asks the system all questions of the queue, as many at once as it has sessions. Those that are
+ * timed are asked alone, of empty sessions; the others reuse what earlier ones left. */
+c2c_status eval_system_ask(eval_system *system, eval_queue *queue, c2c_error *error);
 
 /* ---- Asking (eval_ask.c) -----------------------------------------------------------------------
  */

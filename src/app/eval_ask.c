@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What a run's answers depend on, as one line: a resumed run must have the same. */
+/* What a run's answers depend on, as one line: a resumed run must have the same. How many are
+ * asked, and how many at once, they do not depend on. */
 static c2c_status about_make(buffer *out, const evaluated *e, const eval_options *options,
                              const char *data, c2c_error *error) {
     buffer recipe = {0};
@@ -19,11 +20,10 @@ static c2c_status about_make(buffer *out, const evaluated *e, const eval_options
     for (size_t i = 0; i < sizeof digest; i++)
         buffer_printf(out, "%02x", digest[i]);
     buffer_printf(out,
-                  "\", \"limit\": %lld, \"seed\": %llu, \"dtype\": \"%s\", \"weights\": \"%s\", "
+                  "\", \"seed\": %llu, \"dtype\": \"%s\", \"weights\": \"%s\", "
                   "\"kv\": \"%s\", \"data\": ",
-                  (long long)options->limit, (unsigned long long)options->seed,
-                  compute_names[options->compute], weight_names[options->weights],
-                  compute_names[options->cache]);
+                  (unsigned long long)options->seed, compute_names[options->compute],
+                  weight_names[options->weights], compute_names[options->cache]);
     json_write_string(out, data, strlen(data));
     buffer_append_text(out, "}");
     return out->failed ? error_memory(error, out->length, "a recipe") : C2C_STATUS_OK;
@@ -37,9 +37,13 @@ typedef struct asking {
     double started;
 } asking;
 
-static c2c_status ask(void *user, const eval_set *set, const eval_question *question,
-                      eval_answer *answer, c2c_error *error) {
-    return eval_system_ask(&((asking *)user)->system, set, question, answer, error);
+static c2c_status ask(void *user, eval_queue *queue, c2c_error *error) {
+    return eval_system_ask(&((asking *)user)->system, queue, error);
+}
+
+/* Enough for a median, and no great part of the run. */
+static int64_t timed_share(int64_t count) {
+    return max_i64(8, min_i64(100, count / 20));
 }
 
 /* The running accuracy, and the time that is left at the pace of this run. */
@@ -52,15 +56,19 @@ static bool watch(void *user, int64_t done, int64_t total, int64_t scored, doubl
         snprintf(a->label, sizeof a->label, "%.60s: %.1f%% right, %.0f s left", name,
                  points / (double)scored * 100, spent / (double)asked * (double)(total - done));
     progress_update(&a->bar, done);
-    return true;
+    const volatile sig_atomic_t *stop = a->system.options->stop;
+    return !stop || !*stop;
 }
 
 static c2c_status ask_all(evaluated *e, const eval_set *set, const char *path, const char *about,
-                          bool resume, asking *a, c2c_error *error) {
+                          asking *a, c2c_error *error) {
+    const eval_options *options = a->system.options;
     const eval_run run = {.set = set,
                           .path = path,
                           .about = about,
-                          .resume = resume,
+                          .resume = options->resume,
+                          .timed = options->timed < 0 ? timed_share((int64_t)set->count)
+                                                      : options->timed,
                           .ask = ask,
                           .watch = watch,
                           .user = a};
@@ -85,7 +93,7 @@ c2c_status evaluated_ask(evaluated *e, const eval_set *set, const char *data,
     if (!status)
         status = eval_system_open(&a.system, &e->recipe, options, error);
     if (!status) {
-        status = ask_all(e, set, path.data, about.data, options->resume, &a, error);
+        status = ask_all(e, set, path.data, about.data, &a, error);
         eval_system_close(&a.system);
     }
     buffer_free(&path);

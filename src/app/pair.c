@@ -74,6 +74,7 @@ static c2c_status open_sharer(pair *p, size_t i, const pair_settings *settings, 
 c2c_status pair_open(pair *p, const pair_settings *settings, c2c_error *error) {
     C2C_ASSERT(settings->sharer_count <= C2C_MAX_SHARERS);
     *p = (pair){.sharer_count = settings->sharer_count,
+                .batch = settings->batch ? settings->batch : 1,
                 .align = settings->align,
                 .options = {.context = settings->context,
                             .fusion_mode = settings->fusion_mode,
@@ -99,8 +100,7 @@ c2c_status pair_open(pair *p, const pair_settings *settings, c2c_error *error) {
 }
 
 void pair_close(pair *p) {
-    for (int w = 0; w < WAY_COUNT; w++)
-        c2c_session_close(p->sessions[w]);
+    pair_set_batch(p, 0);
     for (size_t i = 0; i < p->sharer_count; i++) {
         c2c_fuser_close(p->fusers[i]);
         c2c_model_close(p->sharers[i]);
@@ -110,21 +110,34 @@ void pair_close(pair *p) {
     *p = (pair){0};
 }
 
+void pair_set_batch(pair *p, size_t batch) {
+    for (int w = 0; w < WAY_COUNT; w++) {
+        c2c_batch_close(p->sessions[w]);
+        p->sessions[w] = NULL;
+    }
+    p->batch = batch;
+}
+
 static const c2c_model *pair_writer(const pair *p, way w) {
     return w == WAY_SHARER ? p->sharers[0] : p->receiver;
 }
 
-/* The session of one way, opened when it is first needed. */
-static c2c_status pair_session(pair *p, way w, c2c_error *error) {
+/* The sessions of one way, opened when they are first needed. */
+c2c_status pair_need(pair *p, way w, c2c_error *error) {
     C2C_ASSERT(w != WAY_TEXT);
     if (p->sessions[w])
         return C2C_STATUS_OK;
     double start = system_seconds();
     c2c_pair fused[C2C_MAX_SHARERS];
+    c2c_status status;
+    size_t count = p->batch;
     for (size_t i = 0; i < p->sharer_count; i++)
         fused[i] = (c2c_pair){.sharer = p->sharers[i], .fuser = p->fusers[i]};
-    c2c_status status = c2c_session_open(&p->sessions[w], pair_writer(p, w), fused,
-                                         w == WAY_C2C ? p->sharer_count : 0, &p->options, error);
+    do {
+        p->session_count[w] = count;
+        status = c2c_batch_open(&p->sessions[w], pair_writer(p, w), fused,
+                                w == WAY_C2C ? p->sharer_count : 0, count, &p->options, error);
+    } while (status == C2C_STATUS_OUT_OF_MEMORY && (count /= 2) > 0);
     p->session_ms[w] = milliseconds_since(start);
     return status;
 }
@@ -142,13 +155,17 @@ static double pair_load_ms(const pair *p, way w) {
                                : p->session_ms[w]);
 }
 
+prompt_models pair_models(const pair *p, way w) {
+    return (prompt_models){.writer = pair_writer(p, w),
+                           .sharers = p->sharers,
+                           .sharer_count = w == WAY_C2C ? p->sharer_count : 0,
+                           .align = p->align};
+}
+
 /* One model, or receiver and fused sharers, asked directly. */
 static c2c_status answer_directly(pair *p, way w, const question *q, answer *a, double started,
                                   c2c_error *error) {
-    const prompt_models models = {.writer = pair_writer(p, w),
-                                  .sharers = p->sharers,
-                                  .sharer_count = w == WAY_C2C ? p->sharer_count : 0,
-                                  .align = p->align};
+    const prompt_models models = pair_models(p, w);
     return answer_ask(a, p->sessions[w], &models, q, started, error);
 }
 
@@ -193,9 +210,9 @@ c2c_status pair_answer(pair *p, way w, const question *q, answer *a, char **repl
     C2C_ASSERT(w != WAY_TEXT || (q->messages && !q->raw && q->background));
     if (reply)
         *reply = NULL;
-    c2c_status status = pair_session(p, w == WAY_TEXT ? WAY_SHARER : w, error);
+    c2c_status status = pair_need(p, w == WAY_TEXT ? WAY_SHARER : w, error);
     if (!status && w == WAY_TEXT)
-        status = pair_session(p, WAY_RECEIVER, error);
+        status = pair_need(p, WAY_RECEIVER, error);
     if (status)
         return status;
     double started = system_seconds();

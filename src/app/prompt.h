@@ -13,6 +13,9 @@ typedef struct prompt_models {
     const c2c_align_options *align; /* NULL: all models read the writer's ids */
 } prompt_models;
 
+/* Those of one way. */
+prompt_models pair_models(const pair *p, way w);
+
 /* A plan and the memory behind it. Zero-initialise; prompt_deinit. */
 typedef struct prompt {
     c2c_plan plan;

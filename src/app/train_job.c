@@ -1,6 +1,7 @@
 /* train_job.c - what a recipe names, opened: models by path or name, places where data may lie;
  * then the library's training, watched. */
 #include "app/names.h"
+#include "app/stop.h"
 #include "app/train.h"
 #include "train/recipe.h"
 
@@ -74,7 +75,7 @@ void train_job_close(train_job *job) {
 /* ---- Training ----------------------------------------------------------------------------- */
 
 c2c_status train_job_run(train_job *job, c2c_error *error) {
-    train_stop_install();
+    stop_install();
     train_show_begin(&job->show);
     c2c_status status = c2c_train(job->receiver, (const c2c_model *const *)job->sharers,
                                   job->sharer_count, &job->options, error);

@@ -1,40 +1,14 @@
 /* train_show.c - a run of training as it is watched: a line that is drawn over on a terminal, plain
- * lines elsewhere; and the signals that end it. */
+ * lines elsewhere. */
 #include "app/train_show.h"
+#include "app/stop.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #define DRAW_INTERVAL 0.1
 #define SMOOTHING     0.05 /* what one step adds to the loss that is shown */
-
-/* ---- Stopping ----------------------------------------------------------------------------- */
-
-/* Signals have no other place to leave a word. */
-static volatile sig_atomic_t stop_signals;
-
-static void on_stop(int number) {
-    if (stop_signals++ == 0)
-        return;
-    static const char line_end[] = "\n";
-    if (write(STDERR_FILENO, line_end, 1) < 0)
-        _exit(128 + number);
-    _exit(128 + number);
-}
-
-void train_stop_install(void) {
-    struct sigaction action = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    stop_signals = 0;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
-bool train_stop_asked(void) {
-    return stop_signals > 0;
-}
 
 /* ---- Lines -------------------------------------------------------------------------------- */
 
@@ -159,7 +133,7 @@ bool train_show_event(void *user, const c2c_train_event *e) {
         break;
     }
     buffer_free(&line);
-    return !train_stop_asked();
+    return !stop_asked();
 }
 
 void train_show_begin(train_show *s) {

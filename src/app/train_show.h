@@ -1,4 +1,4 @@
-/* train_show.h - inside the app: what a run of training shows, and how it is stopped. */
+/* train_show.h - inside the app: what a run of training shows. */
 #ifndef C2C_APP_TRAIN_SHOW_H
 #define C2C_APP_TRAIN_SHOW_H
 
@@ -27,9 +27,5 @@ void train_show_end(train_show *s);
 
 /* Appends "step 12/100  loss 1.234 ..." without line end. */
 void train_show_line(buffer *out, const train_show *s, double seconds);
-
-/* Ctrl-C and SIGTERM: the first asks to save and stop, a second one of either ends the program. */
-void train_stop_install(void);
-bool train_stop_asked(void);
 
 #endif

@@ -198,7 +198,9 @@ static void append_row(buffer *out, const eval_result *result, size_t i) {
         buffer_append_text(out, ",,");
     }
     append_field(out, shown.data, false);
-    append_real(out, r->total_ms);
+    /* Of questions that were not asked alone nothing is known. */
+    if (r->timed)
+        append_real(out, r->total_ms);
     /* The original names three columns of diagnostics and leaves them empty. */
     buffer_append_text(out, ",,,\r\n");
     out->failed = out->failed || shown.failed;

@@ -1,11 +1,8 @@
-/* records.c - one answer, graded, as a line of the answers file, and the loop that asks: a line is
- * written as soon as its answer is there, so a run that was killed goes on where it stopped. */
+/* records.c - one answer, graded, and as a line of the answers file. When it is asked for, run.c
+ * knows. */
 #include "eval/run.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 void eval_answer_deinit(eval_answer *answer) {
     buffer_free(&answer->text);
@@ -19,13 +16,6 @@ void eval_record_deinit(eval_record *record) {
     free(record->background);
     free(record->prediction);
     *record = (eval_record){0};
-}
-
-void eval_records_deinit(eval_records *records) {
-    for (size_t i = 0; i < records->count; i++)
-        eval_record_deinit(&records->items[i]);
-    free(records->items);
-    *records = (eval_records){0};
 }
 
 /* ---- Grading ----------------------------------------------------------------------------------
@@ -86,6 +76,7 @@ c2c_status eval_record_make(eval_record *record, const eval_set *set, const eval
                             .read_tokens = answer->read_tokens,
                             .written_tokens = answer->written_tokens,
                             .kept_tokens = answer->kept_tokens,
+                            .timed = answer->timed,
                             .ttft_ms = answer->ttft_ms,
                             .total_ms = answer->total_ms};
     if (answer->background.data)
@@ -111,7 +102,7 @@ static void append_text(buffer *out, const char *key, const char *text) {
         buffer_append_text(out, "null");
 }
 
-static void append_line(buffer *out, const eval_record *r) {
+void eval_record_write(buffer *out, const eval_record *r) {
     buffer_printf(out, "{\"id\": %lld", (long long)r->id);
     append_text(out, "subject", r->subject);
     append_text(out, "prediction", r->prediction);
@@ -120,12 +111,15 @@ static void append_line(buffer *out, const eval_record *r) {
     buffer_printf(out,
                   ", \"right\": %s, \"score\": %.17g, \"scored\": %s, \"failed\": %s, "
                   "\"input_tokens\": %lld, \"new_tokens\": %lld, \"read_tokens\": %lld, "
-                  "\"written_tokens\": %lld, \"kept_tokens\": %lld, \"ttft_ms\": %.3f, "
-                  "\"total_ms\": %.3f}\n",
+                  "\"written_tokens\": %lld, \"kept_tokens\": %lld",
                   r->right ? "true" : "false", r->score, r->scored ? "true" : "false",
                   r->failed ? "true" : "false", (long long)r->input_tokens,
                   (long long)r->new_tokens, (long long)r->read_tokens, (long long)r->written_tokens,
-                  (long long)r->kept_tokens, r->ttft_ms, r->total_ms);
+                  (long long)r->kept_tokens);
+    if (r->timed)
+        buffer_printf(out, ", \"ttft_ms\": %.3f, \"total_ms\": %.3f}\n", r->ttft_ms, r->total_ms);
+    else
+        buffer_append_text(out, ", \"ttft_ms\": null, \"total_ms\": null}\n");
 }
 
 static c2c_status take_text(char **to, const json_value *row, const char *key, const char *where,
@@ -139,11 +133,23 @@ static c2c_status take_text(char **to, const json_value *row, const char *key, c
     return *to ? C2C_STATUS_OK : error_memory(error, strlen(text), "an answer");
 }
 
-static c2c_status take_line(eval_record *r, const json_value *row, const char *where,
-                            c2c_error *error) {
+/* Times that a question was not asked for are null. */
+static c2c_status take_times(eval_record *r, const json_value *row, const char *where,
+                             c2c_error *error) {
     static const double zero = 0;
+    const json_value *first = json_get(row, "ttft_ms");
+    r->timed = first && first->type != JSON_NULL;
+    if (!r->timed)
+        return C2C_STATUS_OK;
+    c2c_status status = json_get_real(row, "ttft_ms", &zero, &r->ttft_ms, where, error);
+    return status ? status : json_get_real(row, "total_ms", &zero, &r->total_ms, where, error);
+}
+
+c2c_status eval_record_read(eval_record *r, const json_value *row, const char *where,
+                            c2c_error *error) {
     static const int64_t none = 0;
     c2c_status status;
+    *r = (eval_record){0};
     const struct {
         const char *key;
         int64_t *to;
@@ -161,154 +167,14 @@ static c2c_status take_line(eval_record *r, const json_value *row, const char *w
         (status = json_get_bool(row, "scored", NULL, &r->scored, where, error)) ||
         (status = json_get_bool(row, "failed", NULL, &r->failed, where, error)) ||
         (status = json_get_real(row, "score", NULL, &r->score, where, error)) ||
-        (status = json_get_real(row, "ttft_ms", &zero, &r->ttft_ms, where, error)) ||
-        (status = json_get_real(row, "total_ms", &zero, &r->total_ms, where, error)))
+        (status = take_times(r, row, where, error)))
         return status;
     for (size_t i = 0; !status && i < sizeof counts / sizeof *counts; i++)
         status =
             json_get_integer(row, counts[i].key, &none, 0, INT64_MAX, counts[i].to, where, error);
     if (!status && (!r->subject || !r->text))
         status = error_set(error, C2C_STATUS_BAD_FILE, "%s: expected a subject and a text", where);
-    return status;
-}
-
-/* ---- Resuming ----------------------------------------------------------------------------------
- */
-
-static c2c_status about_check(const eval_run *run, const char *line, size_t length,
-                              c2c_error *error) {
-    if (length == strlen(run->about) && memcmp(line, run->about, length) == 0)
-        return C2C_STATUS_OK;
-    return error_set(error, C2C_STATUS_MISMATCH,
-                     "%s: its answers are of another run (another recipe, other data or options); "
-                     "say another output folder, or run without --resume to begin again",
-                     run->path);
-}
-
-/* Takes the whole lines of an earlier run; *length: how much of the file they are. A line that was
- * cut by a kill is asked again. */
-static c2c_status resume(eval_records *records, const eval_run *run, size_t *length,
-                         c2c_error *error) {
-    file_map map;
-    c2c_status status = file_map_open(&map, run->path, error);
     if (status)
-        return status;
-    const char *at = (const char *)map.data, *end = at + map.size, *start = at;
-    const char *line = at ? memchr(at, '\n', map.size) : NULL;
-    if (line && !(status = about_check(run, at, (size_t)(line - at), error))) {
-        *length = (size_t)(line + 1 - start);
-        for (at = line + 1; !status && records->count < run->set->count; at = line + 1) {
-            json_document *row;
-            line = at < end ? memchr(at, '\n', (size_t)(end - at)) : NULL;
-            if (!line || json_parse(&row, at, (size_t)(line - at), run->path, NULL))
-                break;
-            eval_record *r = &records->items[records->count];
-            const eval_question *q = &run->set->items[records->count];
-            *r = (eval_record){0};
-            records->count++;
-            status = take_line(r, json_root(row), run->path, error);
-            if (!status && (r->id != q->id || strcmp(r->subject, q->subject) != 0))
-                status = error_set(error, C2C_STATUS_MISMATCH,
-                                   "%s: answer %zu is to another question; run without --resume to "
-                                   "begin again",
-                                   run->path, records->count);
-            json_close(row);
-            *length = (size_t)(line + 1 - start);
-        }
-    }
-    records->resumed = (int64_t)records->count;
-    file_map_close(&map);
-    return status;
-}
-
-/* ---- The loop -----------------------------------------------------------------------------------
- */
-
-static c2c_status write_failed(const eval_run *run, c2c_error *error) {
-    return error_set(error, C2C_STATUS_IO, "%s: cannot write: %s", run->path, strerror(errno));
-}
-
-static c2c_status ask_one(eval_record *record, const eval_run *run, const eval_question *q,
-                          c2c_error *error) {
-    eval_answer answer = {0};
-    c2c_error why = {0};
-    c2c_status status = run->ask(run->user, run->set, q, &answer, &why);
-    if (status == C2C_STATUS_CONTEXT_FULL) {
-        *record = (eval_record){.subject = string_copy(q->subject),
-                                .text = string_copy(why.message),
-                                .id = q->id,
-                                .failed = true};
-        status =
-            record->subject && record->text ? C2C_STATUS_OK : error_memory(error, 64, "an answer");
-    } else if (status) {
-        error_set(error, status, "%s: question %lld: %s", q->subject, (long long)q->id,
-                  why.message);
-    } else {
-        status = eval_record_make(record, run->set, q, &answer, error);
-    }
-    eval_answer_deinit(&answer);
-    return status;
-}
-
-static c2c_status ask_rest(eval_records *records, const eval_run *run, FILE *file,
-                           c2c_error *error) {
-    c2c_status status = C2C_STATUS_OK;
-    int64_t scored = 0;
-    double points = 0;
-    buffer line = {0};
-    for (size_t i = 0; !status && i < run->set->count; i++) {
-        bool known = i < records->count;
-        if (!known) {
-            status = ask_one(&records->items[i], run, &run->set->items[i], error);
-            if (status)
-                break;
-            records->count++;
-            buffer_clear(&line);
-            append_line(&line, &records->items[i]);
-            if (line.failed)
-                status = error_memory(error, line.length, "an answer");
-            else if (file &&
-                     (fwrite(line.data, 1, line.length, file) != line.length || fflush(file) != 0))
-                status = write_failed(run, error);
-        }
-        scored += records->items[i].scored;
-        points += records->items[i].scored ? records->items[i].score : 0;
-        if (!status && run->watch &&
-            !run->watch(run->user, (int64_t)i + 1, (int64_t)run->set->count, scored, points))
-            status = error_set(error, C2C_STATUS_CANCELLED,
-                               "stopped after %zu of %zu questions; --resume goes on", i + 1,
-                               run->set->count);
-    }
-    buffer_free(&line);
-    return status;
-}
-
-c2c_status eval_run_all(eval_records *records, const eval_run *run, c2c_error *error) {
-    size_t length = 0;
-    FILE *file = NULL;
-    *records = (eval_records){.items = calloc(run->set->count, sizeof *records->items)};
-    if (!records->items)
-        return error_memory(error, run->set->count * sizeof *records->items, "answers");
-    c2c_status status = C2C_STATUS_OK;
-    if (run->path && run->resume && file_exists(run->path))
-        status = resume(records, run, &length, error);
-    if (!status && length > 0) {
-        file = fopen(run->path, "r+");
-        /* What a kill cut off goes away. */
-        if (!file || fseek(file, (long)length, SEEK_SET) != 0)
-            status = write_failed(run, error);
-        else if (ftruncate(fileno(file), (off_t)length) != 0)
-            status = write_failed(run, error);
-    } else if (!status && run->path) {
-        file = fopen(run->path, "w");
-        if (!file || fprintf(file, "%s\n", run->about) < 0)
-            status = write_failed(run, error);
-    }
-    if (!status)
-        status = ask_rest(records, run, file, error);
-    if (file && fclose(file) != 0 && !status)
-        status = write_failed(run, error);
-    if (status)
-        eval_records_deinit(records);
+        eval_record_deinit(r);
     return status;
 }

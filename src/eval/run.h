@@ -1,5 +1,5 @@
-/* run.h - inside the program's reach: questions of a benchmark asked one by one, what came out kept
- * as it comes, and the files that a run leaves. Whoever asks is a callback. */
+/* run.h - inside the program's reach: questions of a benchmark handed out to whoever asks them,
+ * what came out kept as it comes, and the files that a run leaves. */
 #ifndef C2C_EVAL_RUN_H
 #define C2C_EVAL_RUN_H
 
@@ -50,7 +50,8 @@ typedef struct eval_answer {
     int64_t input_tokens, new_tokens;    /* of the answer */
     int64_t read_tokens, written_tokens; /* by all models together */
     int64_t kept_tokens;                 /* of the prompt: rows that an earlier question left */
-    double ttft_ms, total_ms;
+    bool timed;                          /* it was asked alone */
+    double ttft_ms, total_ms;            /* where it was */
 } eval_answer;
 
 void eval_answer_deinit(eval_answer *answer);
@@ -64,44 +65,69 @@ typedef struct eval_record {
     bool scored;  /* false: only the prediction is kept */
     bool failed;  /* no answer: `text` says why */
     int64_t input_tokens, new_tokens, read_tokens, written_tokens, kept_tokens;
+    bool timed; /* asked alone, on empty sessions: only then its times are known */
     double ttft_ms, total_ms;
+    bool known; /* the record is there */
 } eval_record;
 
 /* Grades an answer. */
 c2c_status eval_record_make(eval_record *record, const eval_set *set, const eval_question *question,
                             const eval_answer *answer, c2c_error *error);
+/* Appends its line; takes one apart. */
+void eval_record_write(buffer *out, const eval_record *record);
+c2c_status eval_record_read(eval_record *record, const json_value *row, const char *where,
+                            c2c_error *error);
 void eval_record_deinit(eval_record *record);
 
+/* ---- Asking (run.c) ----------------------------------------------------------------------------
+ */
+
 typedef struct eval_records {
-    eval_record
-        *items; /* [count]: of the set's questions, in its order, as far as they were asked */
+    eval_record *items; /* [count]: of the set's questions, in its order */
     size_t count;
     int64_t resumed; /* of those, answered by an earlier run */
 } eval_records;
 
 void eval_records_deinit(eval_records *records);
 
-/* Asks one question; `index` counts the set's. C2C_STATUS_CONTEXT_FULL: this question cannot be
- * answered, and the run goes on; any other failure ends it. */
-typedef c2c_status (*eval_asker)(void *user, const eval_set *set, const eval_question *question,
-                                 eval_answer *answer, c2c_error *error);
+/* What is still to be asked. Several questions may be out at once, and their answers may come in
+ * any order. */
+typedef struct eval_queue eval_queue;
 
-/* Called after each question; false: stop. */
+/* The next question, or NULL. Those that are timed come first: such a question (*alone) is to be
+ * answered before another one is taken. */
+const eval_question *eval_queue_take(eval_queue *queue, bool *alone);
+/* Keeps its answer; or, where `failed` is not NULL, that it cannot be answered, and why. Fails with
+ * C2C_STATUS_CANCELLED when whoever watches says stop. */
+c2c_status eval_queue_put(eval_queue *queue, const eval_question *question,
+                          const eval_answer *answer, const char *failed, c2c_error *error);
+/* Says that the run was stopped, and how far it came. */
+c2c_status eval_queue_stopped(const eval_queue *queue, c2c_error *error);
+/* Whose questions they are. */
+const eval_set *eval_queue_set(const eval_queue *queue);
+
+/* Asks until the queue is empty. */
+typedef c2c_status (*eval_asker)(void *user, eval_queue *queue, c2c_error *error);
+
+/* Called after each answer; false: stop. */
 typedef bool (*eval_watcher)(void *user, int64_t done, int64_t total, int64_t scored,
                              double points);
 
 typedef struct eval_run {
     const eval_set *set;
-    const char *path;  /* of the answers, written as they come; NULL: they are not */
+    const char *path;  /* of the answers, written as they come, and put in the set's order at the
+                          end; NULL: they are not */
     const char *about; /* one line of JSON that says what is asked of whom: a resumed run's must be
                           the same */
     bool resume;
+    int64_t timed; /* questions that are timed, spread over the set */
     eval_asker ask;
     eval_watcher watch; /* may be NULL */
     void *user;
 } eval_run;
 
-/* Asks every question that the file does not hold yet. */
+/* Asks every question that the file does not hold yet. Answers in the file to questions that are
+ * not in the set stay there. */
 c2c_status eval_run_all(eval_records *records, const eval_run *run, c2c_error *error);
 
 /* ---- Results ----------------------------------------------------------------------------------
@@ -178,6 +204,7 @@ c2c_status eval_report_write(const char *path, const eval_result *results, size_
 typedef struct eval_summary {
     eval_interval accuracy;
     int64_t scored, failed;
+    int64_t timed; /* questions that were asked alone, whose times these are */
     double median_ttft_ms, median_total_ms;
     double read_tokens, written_tokens; /* mean of a question */
 } eval_summary;

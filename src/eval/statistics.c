@@ -93,7 +93,7 @@ double eval_accuracy(const eval_result *result, int64_t *scored) {
 }
 
 void eval_summarize(eval_summary *summary, const eval_result *result) {
-    size_t n = 0, count = result->records->count;
+    size_t n = 0, timed = 0, count = result->records->count;
     double accuracy = eval_accuracy(result, &summary->scored);
     double *first = malloc((count + 1) * sizeof *first), *all = malloc((count + 1) * sizeof *all);
     summary->accuracy = eval_share(accuracy * (double)summary->scored, summary->scored);
@@ -104,9 +104,9 @@ void eval_summarize(eval_summary *summary, const eval_result *result) {
         summary->failed += r->failed;
         if (r->failed)
             continue;
-        if (first && all) {
-            first[n] = r->ttft_ms;
-            all[n] = r->total_ms;
+        if (first && all && r->timed) {
+            first[timed] = r->ttft_ms;
+            all[timed++] = r->total_ms;
         }
         n++;
         summary->read_tokens += (double)r->read_tokens;
@@ -114,8 +114,9 @@ void eval_summarize(eval_summary *summary, const eval_result *result) {
     }
     summary->read_tokens /= n ? (double)n : 1;
     summary->written_tokens /= n ? (double)n : 1;
-    summary->median_ttft_ms = first && all ? median(first, n) : NAN;
-    summary->median_total_ms = first && all ? median(all, n) : NAN;
+    summary->timed = (int64_t)timed;
+    summary->median_ttft_ms = first && all ? median(first, timed) : NAN;
+    summary->median_total_ms = first && all ? median(all, timed) : NAN;
     free(first);
     free(all);
 }
