@@ -117,7 +117,7 @@ typedef enum c2c_compute {
 } c2c_compute;
 
 typedef enum c2c_model_weights {
-    C2C_MODEL_WEIGHTS_STORED = 0, /* as they are in the files, mapped */
+    C2C_MODEL_WEIGHTS_STORED = 0, /* as they are in the files, mapped: 8-bit integers, too */
     C2C_MODEL_WEIGHTS_INT8        /* matrices as 8-bit integers, made when the model is opened */
 } c2c_model_weights;
 

@@ -32,6 +32,7 @@ typedef struct bench_figures {
     const char *isa;
     c2c_compute compute;
     dtype cache; /* of the receiver */
+    bool int8;   /* its matrices, made or stored */
     int threads;
     bool fused;        /* there is a sharer */
     double peak, read; /* ceilings: operations and bytes per second */

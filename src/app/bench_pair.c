@@ -282,6 +282,7 @@ static c2c_status measure_ceilings(bench_world *w, c2c_error *error) {
     f->threads = backend_cpu_threads(receiver->backend);
     f->compute = receiver->math == LINEAR_BF16 ? C2C_COMPUTE_BF16 : C2C_COMPUTE_F32;
     f->cache = w->receiver->receiver.cache.type;
+    f->int8 = receiver->layers[0].q.type == DTYPE_I8;
     f->peak = cpu_measure_peak(receiver->backend, receiver->math);
     return cpu_measure_read(receiver->backend, &f->read, error);
 }

@@ -17,7 +17,7 @@ static void write_json(json_out *o, const bench_settings *s, const bench_figures
     json_out_text(o, "isa", f->isa, strlen(f->isa));
     json_out_text(o, "dtype", f->compute == C2C_COMPUTE_BF16 ? "bf16" : "f32",
                   f->compute == C2C_COMPUTE_BF16 ? 4 : 3);
-    json_out_text(o, "weights", s->weights ? "int8" : "stored", s->weights ? 4 : 6);
+    json_out_text(o, "weights", f->int8 ? "int8" : "stored", f->int8 ? 4 : 6);
     json_out_text(o, "kv", f->cache == DTYPE_BF16 ? "bf16" : "f32", f->cache == DTYPE_BF16 ? 4 : 3);
     json_out_integer(o, "threads", f->threads);
     json_out_integer(o, "prompt_tokens", s->prompt_tokens);
@@ -67,7 +67,7 @@ static void write_table(buffer *text, const bench_settings *s, const bench_figur
                   "products    %10.3f TFLOP/s at most\n"
                   "memory      %10.1f GB/s read at most\n\n",
                   f->threads, f->isa, f->compute == C2C_COMPUTE_BF16 ? "bf16" : "f32",
-                  s->weights ? ", int8 weights" : "", f->cache == DTYPE_BF16 ? "bf16" : "f32",
+                  f->int8 ? ", int8 weights" : "", f->cache == DTYPE_BF16 ? "bf16" : "f32",
                   f->peak * 1e-12, f->read * 1e-9);
     table t;
     table_init(&t, titles, "lrrrl");

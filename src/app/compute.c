@@ -49,10 +49,12 @@ option kv_option(int *cache) {
 }
 
 option weights_option(int *weights) {
-    return (option){.name = "--weights",
-                    .value = "NAME",
-                    .kind = OPTION_CHOICE,
-                    .target = weights,
-                    .choices = weight_names,
-                    .help = "stored: the models' matrices as they are; int8: as 8-bit integers"};
+    return (
+        option){.name = "--weights",
+                .value = "NAME",
+                .kind = OPTION_CHOICE,
+                .target = weights,
+                .choices = weight_names,
+                .help =
+                    "stored: models' matrices as they are in the files; int8: as 8-bit integers"};
 }

@@ -1,4 +1,6 @@
-/* convert.c - the verb convert: fuser folders and files of tensors in another format or type. */
+/* convert.c - the verb convert: fuser folders and files of tensors in another format or type, and
+ * model folders with 8-bit matrices. */
+#include "app/compute.h"
 #include "app/inspect.h"
 #include "app/names.h"
 
@@ -15,7 +17,8 @@ static const dtype dtypes[] = {DTYPE_COUNT, DTYPE_F32, DTYPE_F16, DTYPE_BF16};
 typedef struct convert_settings {
     const char *name, *models, *to;
     char *from; /* the path that name stands for */
-    int format, dtype;
+    int format, dtype, weights;
+    int64_t threads;
     bool force, json;
 } convert_settings;
 
@@ -96,8 +99,10 @@ static void report_conversion(report *r, const convert_settings *s, const tensor
     report_text(r, "from", "from", s->from);
     report_text(r, "to", "to", s->to);
     report_text(r, "from_format", NULL, from_format(done));
-    report_text(r, "format", NULL, format_names[s->format]);
-    report_line(r, "format", "%s -> %s", from_format(done), format_names[s->format]);
+    report_text(r, "format", NULL,
+                format_names[s->weights ? TENSOR_FORMAT_SAFETENSORS : s->format]);
+    report_line(r, "format", "%s -> %s", from_format(done),
+                format_names[s->weights ? TENSOR_FORMAT_SAFETENSORS : s->format]);
     report_line(r, "files", "%lld%s", (long long)done->files,
                 done->copied == done->files ? ", copied as they are"
                 : done->copied              ? ", some of them copied as they are"
@@ -131,12 +136,58 @@ static c2c_status list_left_out(void *user, const char *name, c2c_error *error) 
     return C2C_STATUS_OK;
 }
 
+/* ---- Models ------------------------------------------------------------------------------- */
+
+static c2c_status list_not_stored(void *user, const char *name, c2c_error *error) {
+    (void)error;
+    report *r = user;
+    static const char config[] = "config.json", weights[] = "model.safetensors";
+    if (model_store_copies(name) || strcmp(name, config) == 0 || strcmp(name, weights) == 0)
+        return C2C_STATUS_OK;
+    report_text(r, NULL, "not copied", name);
+    json_out_text(&r->json, NULL, name, strlen(name));
+    return C2C_STATUS_OK;
+}
+
+/* A model with 8-bit matrices. Fusers keep their weights: what they add to a cache is small against
+ * it, and so is what they read. */
+static c2c_status convert_model(report *r, const convert_settings *s, c2c_error *error) {
+    const c2c_engine_options options = {.threads = (int)s->threads, .log = app_warning};
+    tensor_conversion done = {0};
+    c2c_engine *engine = NULL;
+    c2c_model *model = NULL;
+    char *found = NULL;
+    if (!fuser_folder_find(&found, s->from, NULL)) {
+        free(found);
+        return error_set(error, C2C_STATUS_UNSUPPORTED,
+                         "%s: --weights int8: expected a model folder, found a fuser; fusers keep "
+                         "their weights",
+                         s->from);
+    }
+    c2c_status status = c2c_engine_open(&engine, &options, error);
+    if (!status)
+        status = c2c_model_open(&model, engine, s->from, NULL, error);
+    if (!status)
+        status = model_store_int8(model, s->to, &done, error);
+    c2c_model_close(model);
+    c2c_engine_close(engine);
+    if (status)
+        return status;
+    report_conversion(r, s, &done);
+    json_out_open(&r->json, "not_copied", '[');
+    status = folder_each(s->from, list_not_stored, r, error);
+    json_out_close(&r->json, ']');
+    return status;
+}
+
 /* ---- The verb ----------------------------------------------------------------------------- */
 
 static c2c_status convert(report *r, const convert_settings *s, c2c_error *error) {
     tensor_conversion done = {0};
     tensor_format format = (tensor_format)s->format;
     bool folder = folder_exists(s->from);
+    if (s->weights)
+        return convert_model(r, s, error);
     c2c_status status = check_free(s, error);
     if (status)
         return status;
@@ -168,6 +219,14 @@ static int convert_and_report(const convert_settings *s) {
     return status ? app_failed(&error) : APP_OK;
 }
 
+/* --weights int8 says everything about its result. */
+static bool check_weights(const verb *v, const convert_settings *s, int *status) {
+    if (!s->weights || (s->format == FORMAT_FROM_NAME && !s->dtype && !s->force))
+        return true;
+    *status = verb_wrong_usage(v, "--weights int8 goes with none of --format, --dtype, --force");
+    return false;
+}
+
 static int convert_run(const verb *v, int argc, char *const *argv) {
     convert_settings s = {.format = FORMAT_FROM_NAME};
     const option options[] = {
@@ -185,6 +244,8 @@ static int convert_run(const verb *v, int argc, char *const *argv) {
          .target = &s.dtype,
          .choices = dtype_names,
          .help = "round weights to f32, f16 or bf16"},
+        weights_option(&s.weights),
+        threads_option(&s.threads),
         {.name = "--force",
          .kind = OPTION_FLAG,
          .target = &s.force,
@@ -200,10 +261,12 @@ static int convert_run(const verb *v, int argc, char *const *argv) {
     int exit_status;
     if (!verb_options(v, &set, argc, argv, &exit_status))
         return exit_status;
+    if (!check_weights(v, &s, &exit_status))
+        return exit_status;
     c2c_error error = {0};
     if (name_resolve(&s.from, s.name, s.models, &error))
         return app_failed(&error);
-    if (choose_format(v, &s, &exit_status))
+    if (s.weights || choose_format(v, &s, &exit_status))
         exit_status = convert_and_report(&s);
     free(s.from);
     return exit_status;
@@ -211,12 +274,16 @@ static int convert_run(const verb *v, int argc, char *const *argv) {
 
 const verb convert_verb = {
     .name = "convert",
-    .usage = "FUSER_OR_FILE OUT [--format NAME] [--dtype NAME] [--force] [--json]",
-    .summary = "write a fuser or a file of tensors in another format or type",
+    .usage = "FUSER_OR_FILE OUT [--format NAME] [--dtype NAME] [--force] [--json]\n"
+             "       c2c convert --weights int8 MODEL OUT [--json]",
+    .summary = "write a fuser, a file of tensors or a model in another format or type",
     .notes =
         "FUSER_OR_FILE is a fuser folder, or a .safetensors or .pt file. OUT gets the same\n"
         "layout: a folder with the same projectors, their descriptions, layer map and recipe,\n"
         "or one file. The .pt files load with torch.load(FILE, weights_only=True).\n"
         "Rounding is to the nearest number, to even on ties; tensors that are no weights\n"
-        "(whole numbers) keep their type. Files that need no change are copied.",
+        "(whole numbers) keep their type. Files that need no change are copied.\n"
+        "With --weights int8, MODEL is a model folder, and OUT becomes one whose matrices are\n"
+        "8-bit integers as --weights int8 makes them of MODEL when it is opened: the same\n"
+        "answers, half the size, nothing to make. Fusers keep their weights.",
     .run = convert_run};

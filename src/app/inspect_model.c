@@ -92,6 +92,8 @@ c2c_status inspect_model(report *r, const char *folder, c2c_error *error) {
     dtype_tally tally = {0};
     dtype_tally_add(&tally, model->files);
     report_dtypes(r, &tally);
+    report_text(r, "matrices", "matrices",
+                model->config.int8 ? "8-bit integers, a scale for each output" : "as in the files");
     report_memory(r, model);
 done:
     c2c_model_close(model);

@@ -212,6 +212,17 @@ dtype tensor_written_type(const tensor *view, dtype type);
 c2c_status tensor_file_write(const char *path, tensor_format format, const named_tensor *tensors,
                              size_t count, dtype type, c2c_error *error);
 
+/* Makes the bytes of tensors that are not there yet: fills `bytes` for tensor i. */
+typedef struct tensor_maker {
+    c2c_status (*make)(void *user, size_t i, void *bytes, c2c_error *error);
+    void *user;
+} tensor_maker;
+
+/* As tensor_file_write in safetensors with every type as it is. Tensors whose view has no data are
+ * made, one at a time, when their turn comes. */
+c2c_status tensor_file_write_made(const char *path, const named_tensor *tensors, size_t count,
+                                  const tensor_maker *maker, c2c_error *error);
+
 /* What converting files did; each conversion adds to it. */
 typedef struct tensor_conversion {
     int64_t files, copied; /* copied: nothing had to change, so every byte is the same */

@@ -28,10 +28,25 @@ static c2c_status does_not_fit(const tensor_output *out, size_t i, int64_t at, c
                      dtype_name(out->type));
 }
 
+static c2c_status stream_made(const tensor_output *out, size_t i, byte_sink sink, void *user,
+                              c2c_error *error) {
+    size_t size = tensor_output_bytes(out, i);
+    void *bytes = malloc(size + 1);
+    if (!bytes)
+        return error_memory(error, size, out->tensors[i].name);
+    c2c_status status = out->maker->make(out->maker->user, i, bytes, error);
+    if (!status)
+        status = sink(user, bytes, size, error);
+    free(bytes);
+    return status;
+}
+
 c2c_status tensor_output_stream(const tensor_output *out, size_t i, byte_sink sink, void *user,
                                 c2c_error *error) {
     const tensor *view = &out->tensors[i].view;
     dtype type = tensor_written_type(view, out->type);
+    if (out->maker && !view->data)
+        return stream_made(out, i, sink, user, error);
     if (type == view->type)
         return sink(user, view->data, tensor_bytes(view), error);
     uint32_t piece[PIECE_BYTES / sizeof(uint32_t)];
@@ -47,15 +62,25 @@ c2c_status tensor_output_stream(const tensor_output *out, size_t i, byte_sink si
     return status;
 }
 
+static c2c_status write_output(tensor_output *out, tensor_format format, c2c_error *error) {
+    c2c_status status = file_writer_open(&out->writer, out->path, error);
+    if (!status)
+        status = format == TENSOR_FORMAT_PT ? pt_write(out, error) : safetensors_write(out, error);
+    return file_writer_end(out->writer, status, error);
+}
+
 c2c_status tensor_file_write(const char *path, tensor_format format, const named_tensor *tensors,
                              size_t count, dtype type, c2c_error *error) {
     C2C_ASSERT(type == DTYPE_COUNT || dtype_is_weight(type));
     tensor_output out = {.path = path, .tensors = tensors, .count = count, .type = type};
-    c2c_status status = file_writer_open(&out.writer, path, error);
-    if (!status)
-        status =
-            format == TENSOR_FORMAT_PT ? pt_write(&out, error) : safetensors_write(&out, error);
-    return file_writer_end(out.writer, status, error);
+    return write_output(&out, format, error);
+}
+
+c2c_status tensor_file_write_made(const char *path, const named_tensor *tensors, size_t count,
+                                  const tensor_maker *maker, c2c_error *error) {
+    tensor_output out = {
+        .path = path, .tensors = tensors, .count = count, .type = DTYPE_COUNT, .maker = maker};
+    return write_output(&out, TENSOR_FORMAT_SAFETENSORS, error);
 }
 
 /* ---- Converting --------------------------------------------------------------------------- */

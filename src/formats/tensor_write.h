@@ -11,7 +11,8 @@ typedef struct tensor_output {
     const char *path; /* for messages, and for the name inside a .pt */
     const named_tensor *tensors;
     size_t count;
-    dtype type; /* see tensor_written_type */
+    dtype type;                /* see tensor_written_type */
+    const tensor_maker *maker; /* or NULL: all are there */
 } tensor_output;
 
 /* Bytes of tensor i as it is written. */

@@ -125,8 +125,7 @@ static c2c_status parse_activation(model_config *config, const json_value *root,
 
 /* Keys of things that are not computed here, which must be absent, null or false. */
 static c2c_status refuse_variants(const json_value *root, const char *name, c2c_error *error) {
-    static const char *const keys[] = {"quantization_config", "attn_logit_softcapping",
-                                       "final_logit_softcapping"};
+    static const char *const keys[] = {"attn_logit_softcapping", "final_logit_softcapping"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         const json_value *value = json_get(root, keys[i]);
         if (value && value->type != JSON_NULL)
@@ -134,6 +133,27 @@ static c2c_status refuse_variants(const json_value *root, const char *name, c2c_
                              "%s: %s is not supported; use a model without it", name, keys[i]);
     }
     return C2C_STATUS_OK;
+}
+
+/* Integers that this program stored are the only ones it reads. */
+static c2c_status parse_quantization(model_config *config, const json_value *root, const char *name,
+                                     c2c_error *error) {
+    const json_value *value = json_get(root, "quantization_config");
+    if (!value || value->type == JSON_NULL)
+        return C2C_STATUS_OK;
+    const json_value *method = value->type == JSON_OBJECT ? json_get(value, "quant_method") : NULL;
+    config->int8 =
+        method && method->type == JSON_STRING && strcmp(method->string, MODEL_INT8_METHOD) == 0;
+    if (config->int8)
+        return C2C_STATUS_OK;
+    return error_set(
+        error, C2C_STATUS_UNSUPPORTED,
+        "%s: quantization_config: expected quant_method \"" MODEL_INT8_METHOD
+        "\", which c2c convert --weights int8 writes, found %s; use a model without it",
+        name,
+        !method                       ? "none"
+        : method->type == JSON_STRING ? method->string
+                                      : json_type_name(method->type));
 }
 
 /* ---- Sliding windows ---------------------------------------------------------------------- */
@@ -289,6 +309,7 @@ c2c_status model_config_parse(model_config *config, const json_document *documen
         (status = parse_sizes(config, root, name, error)) ||
         (status = parse_activation(config, root, name, error)) ||
         (status = refuse_variants(root, name, error)) ||
+        (status = parse_quantization(config, root, name, error)) ||
         (status = parse_sliding(config, root, name, error)) ||
         (status = rope_config_parse(&config->rope, &config->local_rope, root, config->family,
                                     config->context, name, error)) ||

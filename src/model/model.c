@@ -71,7 +71,7 @@ c2c_status c2c_model_open(c2c_model **out, c2c_engine *engine, const char *folde
         return status;
     }
     model->math = choose_math(model, options->compute);
-    if (options->weights == C2C_MODEL_WEIGHTS_INT8 &&
+    if (options->weights == C2C_MODEL_WEIGHTS_INT8 && !model->config.int8 &&
         (status = model_weights_quantize(model, error))) {
         c2c_model_close(model);
         return status;

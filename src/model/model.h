@@ -71,6 +71,7 @@ typedef struct model_config {
     rope_config rope, local_rope;
     bool tied; /* the head is the embedding matrix */
     bool qkv_bias, output_bias, mlp_bias;
+    bool int8;                      /* the files hold matrices as 8-bit integers */
     int64_t window;                 /* positions a sliding layer sees, its own included */
     bool sliding[MODEL_MAX_LAYERS]; /* by layer */
     int32_t eos_ids[MODEL_MAX_EOS]; /* generation_config.json's, else config.json's */
@@ -134,9 +135,34 @@ c2c_status model_messages_write(buffer *json, const c2c_message *messages, size_
 c2c_status model_weights_bind(c2c_model *model, c2c_error *error);
 void model_weights_release(c2c_model *model);
 
+/* One of the matrices that 8-bit integers are made of. */
+typedef struct model_matrix {
+    weight *w;
+    int64_t rows, columns;
+} model_matrix;
+
+#define MODEL_LAYER_MATRICES 7
+
+/* Those of a layer; and the head, which may be the embedding. */
+void model_layer_matrices(c2c_model *model, int layer, model_matrix matrices[MODEL_LAYER_MATRICES]);
+model_matrix model_head_matrix(c2c_model *model);
+
 /* Makes 8-bit integers of all matrices but the embedding (quantize.c). */
 c2c_status model_weights_quantize(c2c_model *model, c2c_error *error);
 void model_int8_release(c2c_model *model);
+
+/* What quantization_config.quant_method of config.json says where the files hold such integers, and
+ * what is behind a matrix's name to name its scales. */
+#define MODEL_INT8_METHOD "c2c-int8"
+#define MODEL_INT8_SCALE  "_scale"
+
+/* Writes a model that was opened with its weights as they are stored as a folder `to` of its own,
+ * whose matrices are what model_weights_quantize makes of them: a complete model, with every file
+ * of `from` that holds no weights. The folder appears whole, or not at all (store_int8.c). */
+c2c_status model_store_int8(c2c_model *model, const char *to, tensor_conversion *done,
+                            c2c_error *error);
+/* Whether a file of a model folder is copied by that; config.json is written anew. */
+bool model_store_copies(const char *name);
 
 /* ---- KV cache (cache.c) ------------------------------------------------------------------- */
 

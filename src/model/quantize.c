@@ -8,20 +8,12 @@
 
 #define ALIGNED(bytes) (((bytes) + 63) / 64 * 64)
 
-/* Where the integers and scales of a matrix go. */
-typedef struct place {
-    weight *w;
-    int64_t rows, columns;
-} place;
-
-#define MOST_PLACES 7
-
-static size_t place_bytes(const place *p) {
+static size_t place_bytes(const model_matrix *p) {
     /* Both factors were checked with the file's tensors, which are larger. */
     return ALIGNED((size_t)(p->rows * p->columns)) + ALIGNED((size_t)p->rows * sizeof(float));
 }
 
-static void quantize_matrix(c2c_model *model, const place *p, char *memory) {
+static void quantize_matrix(c2c_model *model, const model_matrix *p, char *memory) {
     int8_t *integers = (int8_t *)memory;
     float *scale = (float *)(void *)(memory + ALIGNED((size_t)(p->rows * p->columns)));
     op_quantize(model->backend, &(quantize_args){.y = integers,
@@ -36,10 +28,10 @@ static void quantize_matrix(c2c_model *model, const place *p, char *memory) {
 }
 
 /* Matrices whose bytes lie in one piece of new memory, *block. `release`: nobody else uses them. */
-static c2c_status quantize_places(c2c_model *model, place *places, int count, void **block,
-                                  bool release, c2c_error *error) {
+static c2c_status quantize_places(c2c_model *model, const model_matrix *places, int count,
+                                  void **block, bool release, c2c_error *error) {
     size_t total = 0;
-    const void *old[MOST_PLACES];
+    const void *old[MODEL_LAYER_MATRICES];
     for (int i = 0; i < count; i++)
         total += place_bytes(&places[i]);
     c2c_status status = backend_alloc(model->backend, block, total, error);
@@ -63,18 +55,30 @@ static c2c_status quantize_places(c2c_model *model, place *places, int count, vo
     return C2C_STATUS_OK;
 }
 
-static c2c_status quantize_layer(c2c_model *model, int i, c2c_error *error) {
+void model_layer_matrices(c2c_model *model, int layer,
+                          model_matrix matrices[MODEL_LAYER_MATRICES]) {
     const model_config *c = &model->config;
-    layer_weights *w = &model->layers[i];
+    layer_weights *w = &model->layers[layer];
     int64_t queries = (int64_t)c->heads * c->head_dim, keys = (int64_t)c->kv_heads * c->head_dim;
-    place places[MOST_PLACES] = {{&w->q, queries, c->embedding},
-                                 {&w->k, keys, c->embedding},
-                                 {&w->v, keys, c->embedding},
-                                 {&w->o, c->embedding, queries},
-                                 {&w->gate, c->feed_forward, c->embedding},
-                                 {&w->up, c->feed_forward, c->embedding},
-                                 {&w->down, c->embedding, c->feed_forward}};
-    return quantize_places(model, places, MOST_PLACES, &model->int8_memory[i], true, error);
+    const model_matrix all[MODEL_LAYER_MATRICES] = {{&w->q, queries, c->embedding},
+                                                    {&w->k, keys, c->embedding},
+                                                    {&w->v, keys, c->embedding},
+                                                    {&w->o, c->embedding, queries},
+                                                    {&w->gate, c->feed_forward, c->embedding},
+                                                    {&w->up, c->feed_forward, c->embedding},
+                                                    {&w->down, c->embedding, c->feed_forward}};
+    memcpy(matrices, all, sizeof all);
+}
+
+model_matrix model_head_matrix(c2c_model *model) {
+    return (model_matrix){&model->head, model->config.vocabulary, model->config.embedding};
+}
+
+static c2c_status quantize_layer(c2c_model *model, int i, c2c_error *error) {
+    model_matrix places[MODEL_LAYER_MATRICES];
+    model_layer_matrices(model, i, places);
+    return quantize_places(model, places, MODEL_LAYER_MATRICES, &model->int8_memory[i], true,
+                           error);
 }
 
 c2c_status model_weights_quantize(c2c_model *model, c2c_error *error) {
@@ -86,7 +90,7 @@ c2c_status model_weights_quantize(c2c_model *model, c2c_error *error) {
     c2c_status status = C2C_STATUS_OK;
     for (int i = 0; i < c->layers && !status; i++)
         status = quantize_layer(model, i, error);
-    place head = {&model->head, c->vocabulary, c->embedding};
+    model_matrix head = model_head_matrix(model);
     if (!status)
         status = quantize_places(model, &head, 1, &model->int8_memory[c->layers], !c->tied, error);
     return status;

@@ -13,49 +13,90 @@ typedef struct binder {
     int64_t norm_floats; /* of model->norm_memory that are in use */
 } binder;
 
-/* A required tensor of shape [rows, columns], or [rows] when columns is 0. */
-static void bind(binder *b, weight *w, int64_t rows, int64_t columns, const char *format, ...)
-    C2C_PRINTF(5, 6);
-
-static void bind(binder *b, weight *w, int64_t rows, int64_t columns, const char *format, ...) {
+/* A required tensor of shape [rows, columns], or [rows] when columns is 0; NULL after a failure. */
+static const named_tensor *find(binder *b, int64_t rows, int64_t columns, const char *name) {
     if (b->status)
-        return;
-    char name[160];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(name, sizeof name, format, arguments);
-    va_end(arguments);
+        return NULL;
     const named_tensor *found = tensor_file_find(b->model->files, name);
     if (!found) {
         b->status =
             error_set(b->error, C2C_STATUS_BAD_FILE,
                       "%s: tensor %s is missing; a %s model needs it",
                       tensor_file_path(b->model->files), name, b->model->config.family->model_type);
-        return;
+        return NULL;
     }
     tensor wanted = {.rank = columns ? 2 : 1, .shape = {rows, columns}};
     const tensor *view = &found->view;
-    if (view->rank != wanted.rank || view->shape[0] != rows ||
-        (columns && view->shape[1] != columns)) {
-        char expected[TENSOR_SHAPE_TEXT], got[TENSOR_SHAPE_TEXT];
-        b->status =
-            error_set(b->error, C2C_STATUS_BAD_FILE,
-                      "%s: tensor %s: expected shape %s (from config.json), found %s", found->path,
-                      name, tensor_shape_text(&wanted, expected), tensor_shape_text(view, got));
-        return;
-    }
-    if (!dtype_is_weight(view->type)) {
-        b->status = error_set(b->error, C2C_STATUS_BAD_FILE,
-                              "%s: tensor %s: expected f32, f16 or bf16, found %s", found->path,
-                              name, dtype_name(view->type));
-        return;
-    }
+    if (view->rank == wanted.rank && view->shape[0] == rows &&
+        (!columns || view->shape[1] == columns))
+        return found;
+    char expected[TENSOR_SHAPE_TEXT], got[TENSOR_SHAPE_TEXT];
     b->status =
-        backend_import(b->model->backend, &w->data, view->data, tensor_bytes(view), b->error);
-    w->type = view->type;
-    w->source = view;
-    b->model->parameters += tensor_elements(view);
+        error_set(b->error, C2C_STATUS_BAD_FILE,
+                  "%s: tensor %s: expected shape %s (from config.json), found %s", found->path,
+                  name, tensor_shape_text(&wanted, expected), tensor_shape_text(view, got));
+    return NULL;
+}
+
+static void refuse_type(binder *b, const named_tensor *found, const char *expected) {
+    b->status = error_set(b->error, C2C_STATUS_BAD_FILE, "%s: tensor %s: expected %s, found %s",
+                          found->path, found->name, expected, dtype_name(found->view.type));
+}
+
+/* Its bytes in backend memory. */
+static const void *import(binder *b, const named_tensor *found) {
+    const void *data = NULL;
+    const tensor *view = &found->view;
+    b->status = backend_import(b->model->backend, &data, view->data, tensor_bytes(view), b->error);
     b->model->weight_bytes += (int64_t)tensor_bytes(view);
+    return data;
+}
+
+/* A tensor that is kept in a weight's dtype. */
+static void bind(binder *b, weight *w, int64_t rows, int64_t columns, const char *format, ...)
+    C2C_PRINTF(5, 6);
+
+static void bind(binder *b, weight *w, int64_t rows, int64_t columns, const char *format, ...) {
+    char name[160];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(name, sizeof name, format, arguments);
+    va_end(arguments);
+    const named_tensor *found = find(b, rows, columns, name);
+    if (!found)
+        return;
+    if (!dtype_is_weight(found->view.type)) {
+        refuse_type(b, found, "f32, f16 or bf16");
+        return;
+    }
+    *w = (weight){.data = import(b, found), .type = found->view.type, .source = &found->view};
+    b->model->parameters += tensor_elements(&found->view);
+}
+
+/* One of the matrices that a folder may hold as 8-bit integers, with a scale for each row. */
+static void bind_matrix(binder *b, weight *w, int64_t rows, int64_t columns, const char *prefix,
+                        const char *name) {
+    if (!b->model->config.int8) {
+        bind(b, w, rows, columns, "%s%s", prefix, name);
+        return;
+    }
+    char full[160], scale_name[176];
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    snprintf(scale_name, sizeof scale_name, "%s" MODEL_INT8_SCALE, full);
+    const named_tensor *found = find(b, rows, columns, full);
+    const named_tensor *scale = find(b, rows, 0, scale_name);
+    if (b->status)
+        return;
+    if (found->view.type != DTYPE_I8)
+        refuse_type(b, found, "i8 (config.json says " MODEL_INT8_METHOD ")");
+    else if (scale->view.type != DTYPE_F32)
+        refuse_type(b, scale, "f32");
+    if (b->status)
+        return;
+    *w = (weight){.data = import(b, found), .type = DTYPE_I8, .source = &found->view};
+    if (!b->status)
+        w->scale = import(b, scale);
+    b->model->parameters += tensor_elements(&found->view);
 }
 
 /* A norm's weight of `features` elements; Gemma's plus 1, in norm_memory. */
@@ -101,10 +142,10 @@ static void bind_attention(binder *b, layer_weights *layer, const char *prefix) 
     const model_config *c = &b->model->config;
     int64_t queries = (int64_t)c->heads * c->head_dim;
     int64_t keys = (int64_t)c->kv_heads * c->head_dim;
-    bind(b, &layer->q, queries, c->embedding, "%sself_attn.q_proj.weight", prefix);
-    bind(b, &layer->k, keys, c->embedding, "%sself_attn.k_proj.weight", prefix);
-    bind(b, &layer->v, keys, c->embedding, "%sself_attn.v_proj.weight", prefix);
-    bind(b, &layer->o, c->embedding, queries, "%sself_attn.o_proj.weight", prefix);
+    bind_matrix(b, &layer->q, queries, c->embedding, prefix, "self_attn.q_proj.weight");
+    bind_matrix(b, &layer->k, keys, c->embedding, prefix, "self_attn.k_proj.weight");
+    bind_matrix(b, &layer->v, keys, c->embedding, prefix, "self_attn.v_proj.weight");
+    bind_matrix(b, &layer->o, c->embedding, queries, prefix, "self_attn.o_proj.weight");
     if (c->qkv_bias) {
         bind(b, &layer->q_bias, queries, 0, "%sself_attn.q_proj.bias", prefix);
         bind(b, &layer->k_bias, keys, 0, "%sself_attn.k_proj.bias", prefix);
@@ -120,9 +161,9 @@ static void bind_attention(binder *b, layer_weights *layer, const char *prefix) 
 
 static void bind_mlp(binder *b, layer_weights *layer, const char *prefix) {
     const model_config *c = &b->model->config;
-    bind(b, &layer->gate, c->feed_forward, c->embedding, "%smlp.gate_proj.weight", prefix);
-    bind(b, &layer->up, c->feed_forward, c->embedding, "%smlp.up_proj.weight", prefix);
-    bind(b, &layer->down, c->embedding, c->feed_forward, "%smlp.down_proj.weight", prefix);
+    bind_matrix(b, &layer->gate, c->feed_forward, c->embedding, prefix, "mlp.gate_proj.weight");
+    bind_matrix(b, &layer->up, c->feed_forward, c->embedding, prefix, "mlp.up_proj.weight");
+    bind_matrix(b, &layer->down, c->embedding, c->feed_forward, prefix, "mlp.down_proj.weight");
     if (c->mlp_bias) {
         bind(b, &layer->gate_bias, c->feed_forward, 0, "%smlp.gate_proj.bias", prefix);
         bind(b, &layer->up_bias, c->feed_forward, 0, "%smlp.up_proj.bias", prefix);
@@ -155,10 +196,12 @@ c2c_status model_weights_bind(c2c_model *model, c2c_error *error) {
     if (!b.status && c->family->gemma)
         b.status = alloc_norms(model, error);
     bind_norm(&b, &model->final_norm, c->embedding, "", "model.norm.weight");
-    if (c->tied)
+    if (c->tied && !c->int8)
         model->head = model->embedding;
     else
-        bind(&b, &model->head, c->vocabulary, c->embedding, "lm_head.weight");
+        bind_matrix(&b, &model->head, c->vocabulary, c->embedding, "", "lm_head.weight");
+    if (c->tied && c->int8 && !b.status) /* the embedding's numbers once more */
+        model->parameters -= c->vocabulary * c->embedding;
     for (int i = 0; i < c->layers; i++) {
         layer_weights *layer = &model->layers[i];
         char prefix[48];
@@ -176,14 +219,16 @@ static void release_norm(const c2c_model *model, weight w) {
         backend_release_import(model->backend, w.data);
 }
 
-/* Integers lie in int8_memory; what they were made of was released then. */
+/* Integers that were made lie in int8_memory; what they were made of was released then. */
 static void release_matrix(const c2c_model *model, weight w) {
-    if (w.type != DTYPE_I8)
-        backend_release_import(model->backend, w.data);
+    if (w.type == DTYPE_I8 && model->int8_memory)
+        return;
+    backend_release_import(model->backend, w.data);
+    backend_release_import(model->backend, w.scale);
 }
 
 void model_weights_release(c2c_model *model) {
-    if (!model->config.tied)
+    if (!model->config.tied || model->config.int8)
         release_matrix(model, model->head);
     backend_release_import(model->backend, model->embedding.data);
     release_norm(model, model->final_norm);

@@ -101,10 +101,39 @@ static void test_files(void **state) {
     test_folder_remove(folder);
 }
 
+/* A pair whose models are stored as integers answers as one whose models are made so. */
+static void test_stored_models_answer(void **state) {
+    (void)state;
+    char *folder = test_folder_make();
+    char *receiver = path_join(folder, "receiver"), *sharer = path_join(folder, "sharer");
+    program_result r, expected, got;
+    PROGRAM(&r, "convert", DEMO_RECEIVER, receiver, "--weights", "int8", "--json");
+    json_document *report = program_json(&r);
+    assert_int_equal(json_get(json_get(json_root(report), "dtypes"), "i8")->integer, 29);
+    json_close(report);
+    program_result_free(&r);
+    PROGRAM(&r, "convert", DEMO_SHARER, sharer, "--weights", "int8");
+    assert_int_equal(r.status, 0);
+    program_result_free(&r);
+    PROGRAM(&r, "inspect", receiver);
+    assert_non_null(strstr(r.out, "8-bit integers"));
+    program_result_free(&r);
+    PROGRAM(&expected, "run", "--receiver", DEMO_RECEIVER, "--sharer", DEMO_SHARER, "--fuser",
+            DEMO_FUSER, "--weights", "int8", "-p", "What is the favourite colour of Kumaso?");
+    PROGRAM(&got, "run", "--receiver", receiver, "--sharer", sharer, "--fuser", DEMO_FUSER, "-p",
+            "What is the favourite colour of Kumaso?");
+    assert_int_equal(got.status, 0);
+    assert_string_equal(got.out, expected.out);
+    program_result_free(&expected);
+    program_result_free(&got);
+    free(receiver), free(sharer);
+    test_folder_remove(folder);
+}
+
 static void test_wrong_use(void **state) {
     (void)state;
     static const struct {
-        const char *arguments[6];
+        const char *arguments[7];
         int status;
         const char *holds;
     } rows[] = {
@@ -113,6 +142,9 @@ static void test_wrong_use(void **state) {
         {{"convert", "a", "b", "c"}, 2, "found a second one: \"c\""},
         {{"convert", "a", "b", "--format", "zip"}, 2, "one of safetensors, pt"},
         {{"convert", "a", "b", "--dtype", "int8"}, 2, "one of keep, f32, f16, bf16"},
+        {{"convert", "a", "b", "--weights", "int8", "--force"}, 2, "none of --format"},
+        {{"convert", DEMO_FUSER, "b", "--weights", "int8"}, 1, "fusers keep their weights"},
+        {{"convert", DEMO_RECEIVER, "share", "--weights", "int8"}, 1, "share exists already"},
         {{"convert", "no-such.pt", "b.pt"}, 1, "no-such.pt: no such file or folder"},
         {{"convert", DEMO_RECEIVER, "no-such/out"}, 1, "no projector_config.json"},
         {{"convert", DEMO_FUSER, "no-such/out"}, 1, "no-such/out: cannot write"},
@@ -132,6 +164,7 @@ int main(void) {
         cmocka_unit_test(test_a_converted_fuser_answers),
         cmocka_unit_test(test_report),
         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_stored_models_answer),
         cmocka_unit_test(test_wrong_use),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

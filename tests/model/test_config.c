@@ -218,7 +218,11 @@ static void test_what_is_refused(void **state) {
         {C2C_STATUS_UNSUPPORTED,
          "{\"model_type\": \"qwen2\", \"num_attention_heads\": 4, " SIZES
          ", \"quantization_config\": {\"bits\": 4}}",
-         {"quantization_config", "", ""}},
+         {"quantization_config", "c2c-int8", "none"}},
+        {C2C_STATUS_UNSUPPORTED,
+         "{\"model_type\": \"qwen2\", \"num_attention_heads\": 4, " SIZES
+         ", \"quantization_config\": {\"quant_method\": \"gptq\"}}",
+         {"quantization_config", "c2c-int8", "gptq"}},
         {C2C_STATUS_BAD_FILE,
          "{\"model_type\": \"qwen2\", \"num_attention_heads\": 4, " SIZES
          ", \"eos_token_id\": [1, \"x\"]}",

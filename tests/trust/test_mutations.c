@@ -6,7 +6,7 @@
  * mutation everywhere: C2C_SEED=N build/tests/trust/test_mutations runs it alone and without a
  * second process, for a debugger. C2C_SEEDS=COUNT runs more or fewer. */
 #define _GNU_SOURCE
-#include "formats/formats.h"
+#include "model/model.h"
 #include "support/test.h"
 #include "trust/counted.h"
 #include "trust/mutate.h"
@@ -35,11 +35,14 @@
 
 typedef enum part { RECEIVER = 0, SHARER, FUSER, PARTS } part;
 
-static const struct {
+/* The sharer's matrices are 8-bit integers: it is made of this model. */
+#define SHARER_ORIGIN "tests/golden/data/models/tiny-qwen2"
+
+static struct {
     const char *name, *origin;
 } parts[PARTS] = {
     {"receiver", "tests/golden/data/models/tiny-qwen3"},
-    {"sharer", "tests/golden/data/models/tiny-qwen2"},
+    {"sharer", NULL},
     {"fuser", "tests/golden/data/fusers/qwen3_from_qwen2/final"},
 };
 
@@ -92,8 +95,25 @@ static void write_index(buffer *index) {
     tensor_file_close(weights);
 }
 
+static char *stored_root, *stored_sharer;
+
+static void store_sharer(void) {
+    c2c_engine *engine;
+    c2c_model *model;
+    tensor_conversion done = {0};
+    stored_root = test_folder_make();
+    stored_sharer = path_join(stored_root, "stored");
+    assert_ok(c2c_engine_open(&engine, &(c2c_engine_options){.threads = 1}, &test_error));
+    assert_ok(c2c_model_open(&model, engine, SHARER_ORIGIN, NULL, &test_error));
+    assert_ok(model_store_int8(model, stored_sharer, &done, &test_error));
+    c2c_model_close(model);
+    c2c_engine_close(engine);
+    parts[SHARER].origin = stored_sharer;
+}
+
 static int read_sources(void **state) {
     (void)state;
+    store_sharer();
     for (size_t i = 0; i < SOURCES; i++) {
         source *s = &sources[i];
         if (strcmp(s->name, INDEX) == 0) {
@@ -115,6 +135,8 @@ static int free_sources(void **state) {
     (void)state;
     for (size_t i = 0; i < SOURCES; i++)
         buffer_free(&sources[i].bytes);
+    free(stored_sharer);
+    test_folder_remove(stored_root);
     return 0;
 }
 
