@@ -27,7 +27,7 @@
     X(embed, 0)                                                                                    \
     X(rmsnorm, 3)                                                                                  \
     X(layernorm, 4)                                                                                \
-    X(linear, 5)                                                                                   \
+    X(linear, 8)                                                                                   \
     X(activate, 3)                                                                                 \
     X(add, 3)                                                                                      \
     X(add_difference, 3)                                                                           \
@@ -115,21 +115,54 @@ typedef enum linear_math { LINEAR_F32 = 0, LINEAR_BF16 } linear_math;
 /* Elements of x that have one scale beside i8 weights. */
 #define LINEAR_INT8_BLOCK 128
 
+/* silu(x) = x / (1 + exp(-x)); gelu_tanh(x) = x / (1 + exp(-2 sqrt(2/pi) (x + 0.044715 x^3))),
+ * which is 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); gelu(x) = x Phi(x), the exact (erf)
+ * one; relu(x) = max(x, 0). */
+typedef enum activation {
+    ACTIVATION_SILU = 0,
+    ACTIVATION_GELU_TANH,
+    ACTIVATION_GELU,
+    ACTIVATION_RELU
+} activation;
+
+/* What is done to rows of x before a linear multiplies them. */
+typedef enum linear_prepare {
+    LINEAR_PREPARE_NONE = 0,
+    LINEAR_PREPARE_NORM,    /* rmsnorm's formula with the weights norm[p] and epsilon */
+    LINEAR_PREPARE_ACTIVATE /* activate's formula with up[p], whose rows have x's stride */
+} linear_prepare;
+
+#define LINEAR_MAX_OUTS 4
+
 /* y[p][n, o] (= or +=) sum_i x[p][n, i] * w[p][o, i] + b[p][o]. i8 weights are integers that
  * scale[p][o] multiplies; x is then rounded to integers, too, whatever the math: in blocks of
  * LINEAR_INT8_BLOCK elements to x' = s * round(x * (127 / m)), s = m / 127, m the largest |x| of
  * the block (all 0 where m is below 1e-36, NaN where it is not finite). Rows of w may be longer
- * than `in` (w_stride): concat(a, b) W^T is two linears, the second with accumulate. */
+ * than `in` (w_stride): concat(a, b) W^T is two linears, the second with accumulate.
+ *
+ * With `prepare` the rows are those that the named op would make of x. They are written to
+ * prepared[p], which may be x[p] when activating: as good as running that op first, but a few rows
+ * at a time. All prepared[p] are different, or all groups have the same (and the same x, norm and
+ * up): several products of one input. Such groups may have different numbers of outputs. */
 typedef struct linear_args {
     float *const *y;
     const float *const *x;
     const void *const *w;      /* [out, in] of w_type */
     const void *const *b;      /* [out] of b_type; the table, or one pointer in it, may be NULL */
     const float *const *scale; /* [out]: of i8 weights; else NULL */
+    const void *const *norm;   /* [in] of norm_type */
+    const float *const *up;    /* [N, in]; NULL: x is activated alone */
+    float *const *prepared;    /* [N, in], rows next to each other */
     int32_t groups;
-    dtype w_type, b_type;
+    dtype w_type, b_type, norm_type;
     linear_math math;
+    linear_prepare prepare;
+    activation activation;
+    float epsilon;
     int64_t rows, in, out, y_stride, x_stride, w_stride;
+    /* Where the first is not 0: the outputs of each of up to LINEAR_MAX_OUTS groups, in place of
+     * `out`; rows of y[p] are then next to each other. */
+    int64_t outs[LINEAR_MAX_OUTS];
     bool accumulate; /* += into y */
 } linear_args;
 
@@ -143,16 +176,6 @@ typedef struct quantize_args {
     dtype x_type;
 } quantize_args;
 
-/* silu(x) = x / (1 + exp(-x)); gelu_tanh(x) = x / (1 + exp(-2 sqrt(2/pi) (x + 0.044715 x^3))),
- * which is 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))); gelu(x) = x Phi(x), the exact (erf)
- * one; relu(x) = max(x, 0). */
-typedef enum activation {
-    ACTIVATION_SILU = 0,
-    ACTIVATION_GELU_TANH,
-    ACTIVATION_GELU,
-    ACTIVATION_RELU
-} activation;
-
 /* y[p] = activation(x[p]) * up[p] (a gated linear unit), or activation(x[p]) where the table up is
  * NULL. y[p] may be x[p] or up[p]. */
 typedef struct activate_args {
@@ -163,6 +186,50 @@ typedef struct activate_args {
     activation activation;
     int64_t rows, features, y_stride, x_stride, up_stride;
 } activate_args;
+
+/* The op that prepares a linear's rows, for `groups` groups. */
+static inline rmsnorm_args linear_norm(const linear_args *a, int32_t groups) {
+    return (rmsnorm_args){.y = a->prepared,
+                          .x = a->x,
+                          .w = a->norm,
+                          .groups = groups,
+                          .w_type = a->norm_type,
+                          .rows = a->rows,
+                          .features = a->in,
+                          .y_stride = a->in,
+                          .x_stride = a->x_stride,
+                          .epsilon = a->epsilon};
+}
+
+static inline activate_args linear_activate(const linear_args *a, int32_t groups) {
+    return (activate_args){.y = a->prepared,
+                           .x = a->x,
+                           .up = a->up,
+                           .groups = groups,
+                           .activation = a->activation,
+                           .rows = a->rows,
+                           .features = a->in,
+                           .y_stride = a->in,
+                           .x_stride = a->x_stride,
+                           .up_stride = a->x_stride};
+}
+
+/* The numbers of outputs of group p, and from one row of its y to the next. */
+static inline int64_t linear_outs(const linear_args *a, int64_t p) {
+    return a->outs[0] ? a->outs[p] : a->out;
+}
+static inline int64_t linear_y_stride(const linear_args *a, int64_t p) {
+    return a->outs[0] ? a->outs[p] : a->y_stride;
+}
+
+/* Whether all groups multiply the same rows. */
+static inline bool linear_shares_rows(const linear_args *a) {
+    const float *const *rows = a->prepare ? (const float *const *)a->prepared : a->x;
+    for (int32_t p = 1; p < a->groups; p++)
+        if (rows[p] != rows[0])
+            return false;
+    return true;
+}
 
 /* y[p] = a[p] + b[p]. y[p] may be a[p] or b[p]. */
 typedef struct add_args {

@@ -191,28 +191,25 @@ static void feed_forward(const forward_state *s, float *const *y, const float *c
     const projector_stack *stack = s->stack;
     const projector_call *call = s->call;
     int64_t h = stack->spec.hidden;
-    op_rmsnorm(call->backend, &(rmsnorm_args){.y = s->t,
-                                              .x = x,
-                                              .w = stack->tables[slot],
-                                              .groups = stack->groups,
-                                              .w_type = stack->types[slot],
-                                              .rows = call->rows,
-                                              .features = h,
-                                              .y_stride = h,
-                                              .x_stride = h,
-                                              .epsilon = NORM_EPSILON});
     const float *const *t = (const float *const *)s->t;
-    const float *const *middle = (const float *const *)s->middle;
-    linear(s, s->middle, t, slot + 1, false, h, intermediate);
-    op_activate(call->backend, &(activate_args){.y = s->middle,
-                                                .x = middle,
-                                                .groups = stack->groups,
-                                                .activation = ACTIVATION_GELU,
-                                                .rows = call->rows,
-                                                .features = intermediate,
-                                                .y_stride = intermediate,
-                                                .x_stride = intermediate});
-    linear(s, s->t, middle, slot + 2, false, intermediate, h);
+    linear_args args = projector_linear_args(stack, call, s->middle, x, slot + 1, h, intermediate);
+    args.prepare = LINEAR_PREPARE_NORM;
+    args.norm = stack->tables[slot];
+    args.norm_type = stack->types[slot];
+    args.epsilon = NORM_EPSILON;
+    args.prepared = s->t;
+    op_linear(call->backend, &args);
+    /* Into x itself where nothing comes in between. */
+    bool add = y == (float *const *)x && !call->training;
+    args = projector_linear_args(stack, call, add ? y : s->t, (const float *const *)s->middle,
+                                 slot + 2, intermediate, h);
+    args.prepare = LINEAR_PREPARE_ACTIVATE;
+    args.activation = ACTIVATION_GELU;
+    args.prepared = s->middle;
+    args.accumulate = add;
+    op_linear(call->backend, &args);
+    if (add)
+        return;
     if (call->training)
         projector_dropout(call->backend, call->training, s->t, stack->groups, slot,
                           stack->spec.learning.dropout, call->rows, h);

@@ -178,6 +178,10 @@ static inline int64_t projector_receiver_features(const projector_spec *spec) {
  * the call, cut from *scratch, which moves on; it is kept as table number `table` of the call. */
 float *const *projector_buffers(const projector_stack *stack, const projector_call *call, int table,
                                 float **scratch, int64_t features);
+/* The call y = x W^T of all P networks, for who adds to it: W [out, in] is the weight of `slot`. */
+linear_args projector_linear_args(const projector_stack *stack, const projector_call *call,
+                                  float *const *y, const float *const *x, int slot, int64_t in,
+                                  int64_t out);
 /* y = x W^T (+ b) for all P networks: W [out, in] is the weight of `slot`, b [out] of the next. */
 void projector_linear(const projector_stack *stack, const projector_call *call, float *const *y,
                       const float *const *x, int slot, bool has_bias, int64_t in, int64_t out);

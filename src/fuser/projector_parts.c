@@ -10,22 +10,31 @@ float *const *projector_buffers(const projector_stack *stack, const projector_ca
     return buffers;
 }
 
+linear_args projector_linear_args(const projector_stack *stack, const projector_call *call,
+                                  float *const *y, const float *const *x, int slot, int64_t in,
+                                  int64_t out) {
+    return (linear_args){.y = y,
+                         .x = x,
+                         .w = stack->tables[slot],
+                         .groups = stack->groups,
+                         .w_type = stack->types[slot],
+                         .math = call->math,
+                         .rows = call->rows,
+                         .in = in,
+                         .out = out,
+                         .y_stride = out,
+                         .x_stride = in,
+                         .w_stride = in};
+}
+
 void projector_linear(const projector_stack *stack, const projector_call *call, float *const *y,
                       const float *const *x, int slot, bool has_bias, int64_t in, int64_t out) {
-    op_linear(call->backend, &(linear_args){.y = y,
-                                            .x = x,
-                                            .w = stack->tables[slot],
-                                            .b = has_bias ? stack->tables[slot + 1] : NULL,
-                                            .groups = stack->groups,
-                                            .w_type = stack->types[slot],
-                                            .b_type = stack->types[slot + has_bias],
-                                            .math = call->math,
-                                            .rows = call->rows,
-                                            .in = in,
-                                            .out = out,
-                                            .y_stride = out,
-                                            .x_stride = in,
-                                            .w_stride = in});
+    linear_args args = projector_linear_args(stack, call, y, x, slot, in, out);
+    if (has_bias) {
+        args.b = stack->tables[slot + 1];
+        args.b_type = stack->types[slot + 1];
+    }
+    op_linear(call->backend, &args);
 }
 
 void projector_mix(const projector_stack *stack, const projector_call *call, const float *const *x,

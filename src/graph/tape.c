@@ -310,6 +310,8 @@ static void tape_run(backend *b, op_kind kind, const void *args) {
     record *r = NULL;
     operand_list list = {0};
     bool looked_at = t->recording && !t->failed && tape_rules[kind].operands;
+    if (looked_at && tape_expand(t, kind, args))
+        return;
     bool dependent = false;
     if (looked_at) {
         tape_rules[kind].operands(args, &list);

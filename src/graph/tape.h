@@ -134,8 +134,7 @@ static inline const void *operand_pointer(const operand *o, int32_t group) {
     return o->pointers ? o->pointers[group] : o->single;
 }
 
-/* ---- The tape (tape.c; replay.c)
- * -------------------------------------------------------------------- */
+/* ---- The tape (tape.c; replay.c; expand.c) ------------------------------------------------ */
 
 /* Ops that are run again. */
 typedef struct segment {
@@ -175,6 +174,8 @@ region *tape_region(const tape *t, const void *memory);
 void tape_fail(tape *t, const char *what);
 /* Memory that lives until the tape is reset; NULL after tape_fail. */
 void *tape_host_alloc(tape *t, size_t bytes);
+/* Runs an op that does the work of several as these, one by one; false: it is none such. */
+bool tape_expand(tape *t, op_kind kind, const void *args);
 /* Room for two tables of a call. */
 bool reserve_tables(tape *t, int32_t groups);
 /* Copies matrices of an operand's shape. */

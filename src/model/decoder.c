@@ -85,24 +85,74 @@ void decoder_scratch_deinit(decoder_scratch *scratch) {
 
 /* ---- One pass ----------------------------------------------------------------------------- */
 
-/* y = x w^T + bias over contiguous rows. */
-static void linear(const c2c_model *model, float *y, const float *x, weight w, weight bias,
-                   int64_t rows, int64_t in, int64_t out) {
-    op_linear(model->backend, &(linear_args){.y = &y,
-                                             .x = &x,
-                                             .w = &w.data,
-                                             .b = bias.data ? &bias.data : NULL,
-                                             .scale = w.scale ? &w.scale : NULL,
-                                             .groups = 1,
-                                             .w_type = w.type,
-                                             .b_type = bias.type,
-                                             .math = model->math,
-                                             .rows = rows,
-                                             .in = in,
-                                             .out = out,
-                                             .y_stride = out,
-                                             .x_stride = in,
-                                             .w_stride = in});
+/* Rows that are multiplied, next to each other, and what is done to them first. */
+typedef struct product_rows {
+    const float *x;
+    int64_t rows, in;
+    linear_prepare prepare;
+    weight norm;     /* of LINEAR_PREPARE_NORM */
+    const float *up; /* of LINEAR_PREPARE_ACTIVATE */
+    float *prepared;
+} product_rows;
+
+/* y (= or +=) rows w^T + bias */
+typedef struct product {
+    float *y;
+    weight w, bias;
+    int64_t out;
+    bool accumulate;
+} product;
+
+#define MOST_PRODUCTS 3
+
+/* Whether two products may stand in one call: numbers of one type. */
+static bool same_types(const product *a, const product *b) {
+    return a->w.type == b->w.type && a->accumulate == b->accumulate &&
+           (!a->bias.data || !b->bias.data || a->bias.type == b->bias.type);
+}
+
+/* Products of the same rows, in one call where files keep all of their weights as one type. */
+static void multiply(const c2c_model *model, const product_rows *rows, const product *products,
+                     int count) {
+    float *y[MOST_PRODUCTS], *prepared[MOST_PRODUCTS];
+    const float *x[MOST_PRODUCTS], *up[MOST_PRODUCTS], *scale[MOST_PRODUCTS];
+    const void *w[MOST_PRODUCTS], *bias[MOST_PRODUCTS], *norm[MOST_PRODUCTS];
+    linear_args args = {.y = y,
+                        .x = x,
+                        .w = w,
+                        .scale = products->w.scale ? scale : NULL,
+                        .norm = norm,
+                        .up = rows->up ? up : NULL,
+                        .prepared = prepared,
+                        .w_type = products->w.type,
+                        .norm_type = rows->norm.type,
+                        .math = model->math,
+                        .prepare = rows->prepare,
+                        .activation = model->config.activation,
+                        .epsilon = model->config.norm_epsilon,
+                        .rows = rows->rows,
+                        .in = rows->in,
+                        .x_stride = rows->in,
+                        .w_stride = rows->in,
+                        .accumulate = products->accumulate};
+    int n = 0;
+    if (count == 0)
+        return;
+    for (; n < count && same_types(products, &products[n]); n++) {
+        const product *p = &products[n];
+        y[n] = p->y, x[n] = rows->x, w[n] = p->w.data, scale[n] = p->w.scale;
+        norm[n] = rows->norm.data, up[n] = rows->up, prepared[n] = rows->prepared;
+        bias[n] = p->bias.data;
+        args.outs[n] = p->out;
+        if (p->bias.data) {
+            args.b = bias;
+            args.b_type = p->bias.type;
+        }
+    }
+    args.groups = n;
+    op_linear(model->backend, &args);
+    if (n < count)
+        multiply(model, rows, products + n, count - n);
 }
 
 static void norm(const c2c_model *model, float *y, const float *x, weight w, int64_t rows,
@@ -119,27 +169,26 @@ static void norm(const c2c_model *model, float *y, const float *x, weight w, int
                                                .epsilon = model->config.norm_epsilon});
 }
 
-/* x += y */
-static void add(const c2c_model *model, float *x, const float *y, int64_t rows, int64_t features) {
-    const float *a = x;
+/* x += product of the rows; or x += norm(product) in families that have a norm there, with room for
+ * the product in y. */
+static void add_product(const c2c_model *model, float *x, float *y, const product_rows *rows,
+                        product p, weight out_norm) {
+    const float *a = x, *b = y;
+    p.accumulate = !out_norm.data;
+    p.y = p.accumulate ? x : y;
+    multiply(model, rows, &p, 1);
+    if (p.accumulate)
+        return;
+    norm(model, y, y, out_norm, rows->rows, p.out);
     op_add(model->backend, &(add_args){.y = &x,
                                        .a = &a,
-                                       .b = &y,
+                                       .b = &b,
                                        .groups = 1,
-                                       .rows = rows,
-                                       .features = features,
-                                       .y_stride = features,
-                                       .a_stride = features,
-                                       .b_stride = features});
-}
-
-/* x += norm(y), or x += y in families that have no norm there. */
-static void add_residual(const c2c_model *model, float *x, float *y, weight out_norm,
-                         int64_t rows) {
-    int64_t features = model->config.embedding;
-    if (out_norm.data)
-        norm(model, y, y, out_norm, rows, features);
-    add(model, x, y, rows, features);
+                                       .rows = rows->rows,
+                                       .features = p.out,
+                                       .y_stride = p.out,
+                                       .a_stride = p.out,
+                                       .b_stride = p.out});
 }
 
 /* Rotates `heads` heads of x in place by the positions of the pass. */
@@ -170,14 +219,37 @@ static void store(const c2c_model *model, const kv_cache *cache, void *pool, con
                                                          .y_type = cache->type});
 }
 
-/* Keys (after key norm and RoPE) and values of the normalised rows go into the cache. */
+/* Queries, keys and values of the pass's rows, as far as they are wanted. */
+static void project(const c2c_model *model, decoder_scratch *s, int64_t n, int i, bool queries,
+                    bool keys) {
+    const model_config *c = &model->config;
+    const layer_weights *w = &model->layers[i];
+    int64_t query_features = (int64_t)c->heads * c->head_dim;
+    int64_t key_features = (int64_t)c->kv_heads * c->head_dim;
+    product products[MOST_PRODUCTS];
+    int count = 0;
+    if (queries)
+        products[count++] = (product){s->q, w->q, w->q_bias, query_features, false};
+    if (keys) {
+        products[count++] = (product){s->k, w->k, w->k_bias, key_features, false};
+        products[count++] = (product){s->v, w->v, w->v_bias, key_features, false};
+    }
+    multiply(model,
+             &(product_rows){.x = s->x,
+                             .rows = n,
+                             .in = c->embedding,
+                             .prepare = LINEAR_PREPARE_NORM,
+                             .norm = w->input_norm,
+                             .prepared = s->normed},
+             products, count);
+}
+
+/* Keys (after key norm and RoPE) and values go into the cache. */
 static void write_cache(const c2c_model *model, decoder_scratch *s, const kv_cache *cache,
                         const decoder_batch *batch, int i) {
     const model_config *c = &model->config;
     const layer_weights *w = &model->layers[i];
-    int64_t n = batch->rows, keys = (int64_t)c->kv_heads * c->head_dim;
-    linear(model, s->k, s->normed, w->k, w->k_bias, n, c->embedding, keys);
-    linear(model, s->v, s->normed, w->v, w->v_bias, n, c->embedding, keys);
+    int64_t n = batch->rows;
     if (w->k_norm.data)
         norm(model, s->k, s->k, w->k_norm, n * c->kv_heads, c->head_dim);
     rotate(model, s->rope[c->sliding[i]], s->k, n, c->kv_heads);
@@ -191,7 +263,6 @@ static void attend(const c2c_model *model, decoder_scratch *s, const kv_cache *c
     const model_config *c = &model->config;
     const layer_weights *w = &model->layers[i];
     int64_t n = batch->rows, queries = (int64_t)c->heads * c->head_dim;
-    linear(model, s->q, s->normed, w->q, w->q_bias, n, c->embedding, queries);
     if (w->q_norm.data)
         norm(model, s->q, s->q, w->q_norm, n * c->heads, c->head_dim);
     rotate(model, s->rope[c->sliding[i]], s->q, n, c->heads);
@@ -214,29 +285,33 @@ static void attend(const c2c_model *model, decoder_scratch *s, const kv_cache *c
                                                    .window = c->sliding[i] ? c->window : 0,
                                                    .kv_type = cache->type,
                                                    .scale = c->query_scale});
-    linear(model, s->normed, s->attention, w->o, w->o_bias, n, queries, c->embedding);
-    add_residual(model, s->x, s->normed, w->attention_out_norm, n);
+    const product_rows attended = {.x = s->attention, .rows = n, .in = queries};
+    const product output = {.w = w->o, .bias = w->o_bias, .out = c->embedding};
+    add_product(model, s->x, s->normed, &attended, output, w->attention_out_norm);
 }
 
 /* x += down(activation(gate(norm x)) * up(norm x)) */
 static void feed_forward(const c2c_model *model, decoder_scratch *s, int64_t n, int i) {
     const model_config *c = &model->config;
     const layer_weights *w = &model->layers[i];
-    norm(model, s->normed, s->x, w->mlp_norm, n, c->embedding);
-    linear(model, s->gate, s->normed, w->gate, w->gate_bias, n, c->embedding, c->feed_forward);
-    linear(model, s->up, s->normed, w->up, w->up_bias, n, c->embedding, c->feed_forward);
-    op_activate(model->backend, &(activate_args){.y = &s->gate,
-                                                 .x = (const float *const *)&s->gate,
-                                                 .up = (const float *const *)&s->up,
-                                                 .groups = 1,
-                                                 .activation = c->activation,
-                                                 .rows = n,
-                                                 .features = c->feed_forward,
-                                                 .y_stride = c->feed_forward,
-                                                 .x_stride = c->feed_forward,
-                                                 .up_stride = c->feed_forward});
-    linear(model, s->normed, s->gate, w->down, w->down_bias, n, c->feed_forward, c->embedding);
-    add_residual(model, s->x, s->normed, w->mlp_out_norm, n);
+    const product products[] = {{s->gate, w->gate, w->gate_bias, c->feed_forward, false},
+                                {s->up, w->up, w->up_bias, c->feed_forward, false}};
+    multiply(model,
+             &(product_rows){.x = s->x,
+                             .rows = n,
+                             .in = c->embedding,
+                             .prepare = LINEAR_PREPARE_NORM,
+                             .norm = w->mlp_norm,
+                             .prepared = s->normed},
+             products, 2);
+    const product_rows gated = {.x = s->gate,
+                                .rows = n,
+                                .in = c->feed_forward,
+                                .prepare = LINEAR_PREPARE_ACTIVATE,
+                                .up = s->up,
+                                .prepared = s->gate};
+    const product down = {.w = w->down, .bias = w->down_bias, .out = c->embedding};
+    add_product(model, s->x, s->normed, &gated, down, w->mlp_out_norm);
 }
 
 /* Cosines and sines of the batch's positions, for full and for sliding layers. */
@@ -269,7 +344,7 @@ void decoder_begin(const c2c_model *model, decoder_scratch *s, const decoder_bat
 
 void decoder_layer(const c2c_model *model, decoder_scratch *s, const kv_cache *cache,
                    const decoder_batch *batch, int i, bool write, bool stop) {
-    norm(model, s->normed, s->x, model->layers[i].input_norm, batch->rows, model->config.embedding);
+    project(model, s, batch->rows, i, !stop, write);
     if (write)
         write_cache(model, s, cache, batch, i);
     if (stop)
@@ -289,7 +364,13 @@ void decoder_forward(const c2c_model *model, decoder_scratch *s, const kv_cache 
 void decoder_logits(const c2c_model *model, decoder_scratch *s, float *logits, int64_t first,
                     int64_t rows) {
     const model_config *c = &model->config;
-    const weight none = {0};
-    norm(model, s->normed, s->x + first * c->embedding, model->final_norm, rows, c->embedding);
-    linear(model, logits, s->normed, model->head, none, rows, c->embedding, c->vocabulary);
+    const product head = {.y = logits, .w = model->head, .out = c->vocabulary};
+    multiply(model,
+             &(product_rows){.x = s->x + first * c->embedding,
+                             .rows = rows,
+                             .in = c->embedding,
+                             .prepare = LINEAR_PREPARE_NORM,
+                             .norm = model->final_norm,
+                             .prepared = s->normed},
+             &head, 1);
 }

@@ -1,6 +1,8 @@
 /* op_forward.c - random arguments for the ops of a forward pass. */
 #include "backend/op_build.h"
 
+#include <math.h>
+
 /* ---- Rows of the table -------------------------------------------------------------------- */
 
 void build_embed(op_case *c, const op_sizes *s, test_random *r) {
@@ -60,14 +62,70 @@ void build_layernorm(op_case *c, const op_sizes *s, test_random *r) {
     }
 }
 
+/* A row of one size, whose norm is exact: where x is rounded next, the last bit of what is rounded
+ * decides on much more. */
+static void fill_one_size(float *x, int64_t rows, int64_t stride, test_random *r) {
+    for (int64_t n = 0; n < rows; n++) {
+        float size = ldexpf(1, (int)random_below(r, 9) - 4);
+        for (int64_t i = 0; i < stride; i++)
+            x[n * stride + i] = random_bits(r) & 1 ? size : -size;
+    }
+}
+
+/* What a linear prepares its rows with, and where to. */
+static void build_prepare(op_case *c, const op_sizes *s, test_random *r) {
+    linear_args *a = &c->args.linear;
+    bool in_place = a->prepare == LINEAR_PREPARE_ACTIVATE && s->in_place;
+    bool rounded = s->math == LINEAR_BF16 || s->int8;
+    const void **x = (const void **)a->x,
+               **prepared = add_table(c, offsetof(linear_args, prepared), s->groups);
+    const void **with = NULL;
+    a->norm_type = s->b_type;
+    a->epsilon = rounded ? 0 : 1e-6f;
+    a->activation = rounded ? ACTIVATION_RELU : s->activation;
+    if (a->prepare == LINEAR_PREPARE_NORM)
+        with = add_table(c, offsetof(linear_args, norm), s->groups);
+    else if (s->optional)
+        with = add_table(c, offsetof(linear_args, up), s->groups);
+    for (int64_t p = 0; p < s->groups; p++) {
+        bool again = s->shared && p > 0;
+        if (rounded && !again)
+            fill_one_size((float *)x[p], s->rows, a->x_stride, r);
+        prepared[p] = again      ? prepared[0]
+                      : in_place ? x[p]
+                                 : add_floats(c, r, s->rows, s->features, true);
+        if (with)
+            with[p] = again ? with[0]
+                      : a->prepare == LINEAR_PREPARE_NORM
+                          ? add_weights(c, r, s->b_type, s->features)
+                          : add_floats(c, r, s->rows, a->x_stride, false);
+    }
+}
+
+/* The rows of x; read by all groups, or by each its own. */
+static void build_linear_rows(op_case *c, const op_sizes *s, test_random *r) {
+    int64_t stride = c->args.linear.x_stride;
+    bool written = s->prepare == LINEAR_PREPARE_ACTIVATE && s->in_place;
+    if (!s->shared && (s->prepare == LINEAR_PREPARE_NONE || !written)) {
+        add_inputs(c, r, offsetof(linear_args, x), s, stride, written);
+        return;
+    }
+    const void **x = add_table(c, offsetof(linear_args, x), s->groups);
+    for (int64_t p = 0; p < s->groups; p++)
+        x[p] = s->shared && p > 0 ? x[0] : add_floats(c, r, s->rows, stride, written);
+}
+
 void build_linear(op_case *c, const op_sizes *s, test_random *r) {
-    int64_t x_stride = s->features + s->padding, w_stride = s->features + 3 * s->padding;
-    int64_t y_stride = s->out + 2 * s->padding;
+    bool in_place = s->prepare == LINEAR_PREPARE_ACTIVATE && s->in_place;
+    int64_t x_stride = s->features + (in_place ? 0 : s->padding);
+    int64_t w_stride = s->features + 3 * s->padding, y_stride = s->out + 2 * s->padding;
+    bool own_outs = s->shared && s->groups <= LINEAR_MAX_OUTS && s->in_place;
     dtype w_type = s->int8 ? DTYPE_I8 : s->w_type;
     c->args.linear = (linear_args){.groups = (int32_t)s->groups,
                                    .w_type = w_type,
                                    .b_type = s->b_type,
                                    .math = s->math,
+                                   .prepare = s->prepare,
                                    .rows = s->rows,
                                    .in = s->features,
                                    .out = s->out,
@@ -75,25 +133,31 @@ void build_linear(op_case *c, const op_sizes *s, test_random *r) {
                                    .x_stride = x_stride,
                                    .w_stride = w_stride,
                                    .accumulate = s->accumulate};
+    linear_args *a = &c->args.linear;
     c->features = (size_t)s->features;
-    add_inputs(c, r, offsetof(linear_args, x), s, x_stride, false);
-    add_outputs(c, r, offsetof(linear_args, y), s, y_stride, NULL);
+    for (int64_t p = 0; p < s->groups && own_outs; p++)
+        a->outs[p] = 1 + random_below(r, s->out + 3);
+    build_linear_rows(c, s, r);
+    if (s->prepare)
+        build_prepare(c, s, r);
+    const void **y = add_table(c, offsetof(linear_args, y), s->groups);
     const void **w = add_table(c, offsetof(linear_args, w), s->groups);
-    /* The last row of a weight ends with its last element: reading on would leave the file. */
-    for (int64_t p = 0; p < s->groups; p++)
-        w[p] = add_weights(c, r, w_type, (s->out - 1) * w_stride + s->features);
     const void **scale = s->int8 ? add_table(c, offsetof(linear_args, scale), s->groups) : NULL;
-    for (int64_t p = 0; p < s->groups && scale; p++) {
-        float *scales = add_floats(c, r, 1, s->out, false);
-        for (int64_t o = 0; o < s->out; o++)
+    const void **b = s->optional ? add_table(c, offsetof(linear_args, b), s->groups) : NULL;
+    /* The last row of a weight ends with its last element: reading on would leave the file. */
+    for (int64_t p = 0; p < s->groups; p++) {
+        int64_t outs = linear_outs(a, p);
+        y[p] = add_floats(c, r, s->rows, linear_y_stride(a, p), true);
+        w[p] = add_weights(c, r, w_type, (outs - 1) * w_stride + s->features);
+        if (b)
+            b[p] = s->padding && p == 0 ? NULL : add_weights(c, r, s->b_type, outs);
+        if (!scale)
+            continue;
+        float *scales = add_floats(c, r, 1, outs, false);
+        for (int64_t o = 0; o < outs; o++)
             scales[o] /= 127;
         scale[p] = scales;
     }
-    if (!s->optional)
-        return;
-    const void **b = add_table(c, offsetof(linear_args, b), s->groups);
-    for (int64_t p = 0; p < s->groups; p++)
-        b[p] = s->padding && p == 0 ? NULL : add_weights(c, r, s->b_type, s->out);
 }
 
 void build_quantize(op_case *c, const op_sizes *s, test_random *r) {

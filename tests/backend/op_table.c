@@ -56,6 +56,9 @@ op_sizes op_sizes_random(test_random *r) {
         .in_place = PICK(r, false, true),
         .optional = PICK(r, false, true),
         .int8 = PICK(r, false, false, true),
+        .shared = PICK(r, false, true),
+        .prepare = (linear_prepare)PICK(r, LINEAR_PREPARE_NONE, LINEAR_PREPARE_NONE,
+                                        LINEAR_PREPARE_NORM, LINEAR_PREPARE_ACTIVATE),
     };
 }
 

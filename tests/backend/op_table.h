@@ -24,8 +24,10 @@ typedef struct op_sizes {
     int64_t padding;                 /* by which strides are longer than rows */
     dtype w_type, b_type;
     linear_math math;
+    linear_prepare prepare;
     activation activation;
     bool accumulate, in_place;
+    bool shared;   /* all groups of a linear multiply the same rows */
     bool int8;     /* weights of a linear */
     bool optional; /* the tables that may be NULL are there (with a NULL inside, when padding) */
 } op_sizes;

@@ -65,7 +65,7 @@ static double rounded_to_block(const float *row, int64_t in, int64_t i) {
 }
 
 static double linear_product(const linear_args *a, int64_t p, int64_t n, int64_t o, int64_t i) {
-    const float *row = a->x[p] + n * a->x_stride;
+    const float *row = a->prepare ? a->prepared[p] + n * a->in : a->x[p] + n * a->x_stride;
     int64_t at = o * a->w_stride + i;
     if (a->w_type == DTYPE_I8)
         return rounded_to_block(row, a->in, i) * ((const int8_t *)a->w[p])[at] * a->scale[p][o];
@@ -74,15 +74,22 @@ static double linear_product(const linear_args *a, int64_t p, int64_t n, int64_t
 }
 
 void reference_linear(const linear_args *a) {
+    int32_t prepared = linear_shares_rows(a) ? 1 : a->groups;
+    rmsnorm_args norm = linear_norm(a, prepared);
+    activate_args activate = linear_activate(a, prepared);
+    if (a->prepare == LINEAR_PREPARE_NORM)
+        reference_rmsnorm(&norm);
+    if (a->prepare == LINEAR_PREPARE_ACTIVATE)
+        reference_activate(&activate);
     for (int64_t p = 0; p < a->groups; p++)
         for (int64_t n = 0; n < a->rows; n++)
-            for (int64_t o = 0; o < a->out; o++) {
+            for (int64_t o = 0; o < linear_outs(a, p); o++) {
                 double sum = 0;
                 for (int64_t i = 0; i < a->in; i++)
                     sum += linear_product(a, p, n, o, i);
                 if (a->b && a->b[p])
                     sum += weight(a->b_type, a->b[p], o);
-                float *y = &a->y[p][n * a->y_stride + o];
+                float *y = &a->y[p][n * linear_y_stride(a, p) + o];
                 *y = (float)(a->accumulate ? *y + sum : sum);
             }
 }

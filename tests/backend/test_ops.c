@@ -167,6 +167,24 @@ static void on_every_isa(isa_check check) {
     }
 }
 
+/* The call that computes group p alone. */
+static linear_args linear_of_group(const linear_args *a, int32_t p) {
+    linear_args one = *a;
+    one.groups = 1;
+    one.y += p;
+    one.x += p;
+    one.w += p;
+    one.b = a->b ? a->b + p : NULL;
+    one.scale = a->scale ? a->scale + p : NULL;
+    one.norm = a->norm ? a->norm + p : NULL;
+    one.up = a->up ? a->up + p : NULL;
+    one.prepared = a->prepared ? a->prepared + p : NULL;
+    one.out = linear_outs(a, p);
+    one.y_stride = linear_y_stride(a, p);
+    one.outs[0] = 0;
+    return one;
+}
+
 /* A linear's rows one by one, then all at once over the same y. */
 static void check_linear_rows(backend *b, uint64_t seed) {
     test_random random = {seed};
@@ -176,18 +194,16 @@ static void check_linear_rows(backend *b, uint64_t seed) {
     linear_args *a = &c.args.linear;
     assert_ok(backend_reserve(b, (size_t)a->in, &test_error));
     for (int32_t p = 0; p < a->groups; p++) {
-        size_t bytes = (size_t)(a->rows * a->y_stride) * sizeof(float);
+        size_t bytes = (size_t)(a->rows * linear_y_stride(a, p)) * sizeof(float);
         float *alone = malloc(bytes), *together = malloc(bytes);
         assert_true(alone && together);
         memcpy(alone, a->y[p], bytes);
         memcpy(together, a->y[p], bytes);
-        linear_args one = *a;
-        one.groups = 1;
-        one.w = a->w + p;
-        one.b = a->b ? a->b + p : NULL;
+        linear_args one = linear_of_group(a, p);
+        one.prepare = LINEAR_PREPARE_NONE; /* other tests look at that */
         for (int64_t n = 0; n < a->rows; n++) {
             one.rows = 1;
-            one.y = &(float *){alone + n * a->y_stride};
+            one.y = &(float *){alone + n * linear_y_stride(a, p)};
             one.x = &(const float *){a->x[p] + n * a->x_stride};
             op_linear(b, &one);
         }
@@ -205,6 +221,42 @@ static void check_linear_rows(backend *b, uint64_t seed) {
 static void linear_row_alone_equals_row_in_batch(void **state) {
     (void)state;
     on_every_isa(check_linear_rows);
+}
+
+/* Rows prepared by an op of their own, then each group's product: the bits of one call. */
+static void check_linear_parts(backend *b, uint64_t seed) {
+    test_random random = {seed};
+    op_sizes sizes = op_sizes_random(&random);
+    op_case whole, parts;
+    test_random again = random;
+    op_case_make(&whole, &op_rows[OP_linear], &sizes, &random);
+    op_case_make(&parts, &op_rows[OP_linear], &sizes, &again);
+    const linear_args *a = &parts.args.linear;
+    int32_t prepared = linear_shares_rows(a) ? 1 : a->groups;
+    assert_ok(backend_reserve(b, (size_t)a->in, &test_error));
+    op_linear(b, &whole.args.linear);
+    if (a->prepare == LINEAR_PREPARE_NORM)
+        op_rmsnorm(b, &(rmsnorm_args[]){linear_norm(a, prepared)}[0]);
+    if (a->prepare == LINEAR_PREPARE_ACTIVATE)
+        op_activate(b, &(activate_args[]){linear_activate(a, prepared)}[0]);
+    for (int32_t p = 0; p < a->groups; p++) {
+        linear_args one = linear_of_group(a, p);
+        if (a->prepare) {
+            one.x = (const float *const *)one.prepared;
+            one.x_stride = a->in;
+            one.prepare = LINEAR_PREPARE_NONE;
+        }
+        op_linear(b, &one);
+    }
+    for (int i = 0; i < whole.buffer_count; i++)
+        assert_memory_equal(whole.buffers[i].host, parts.buffers[i].host, whole.buffers[i].bytes);
+    op_case_free(&whole);
+    op_case_free(&parts);
+}
+
+static void linear_in_one_call_equals_its_parts(void **state) {
+    (void)state;
+    on_every_isa(check_linear_parts);
 }
 
 /* The queries of a chunk one by one, each with only the keys that stand before it and itself, then
@@ -287,6 +339,7 @@ int main(void) {
         cmocka_unit_test(queue_matches_reference),
         cmocka_unit_test(results_do_not_depend_on_backend_or_threads),
         cmocka_unit_test(linear_row_alone_equals_row_in_batch),
+        cmocka_unit_test(linear_in_one_call_equals_its_parts),
         cmocka_unit_test(attention_does_not_depend_on_chunks),
         cmocka_unit_test(linear_bf16_rounds_like_bf16_from_f32),
     };

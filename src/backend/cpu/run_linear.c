@@ -1,5 +1,6 @@
 /* run_linear.c - cuts a grouped linear into blocks of (rows of x) x (rows of w) for the threads,
- * after packing the rows of x for kernels that want it.
+ * after a first pass over the rows of x, which prepares them and packs them for kernels that want
+ * it: a few rows at a time, so that what one step writes the next finds in a cache.
  *
  * A block's weights (LINEAR_PART_OUTS rows) should stay in a thread's second-level cache while the
  * block's rows of x pass by; a block of one row should be worth claiming. */
@@ -8,17 +9,21 @@
 /* Multiplications below which waking the threads costs more than they bring. */
 #define INLINE_WORK ((double)(1 << 18))
 
-/* Rows that one thread packs at once. */
+/* Rows that one thread prepares and packs at once. */
 #define PACK_PART_ROWS 32
 
-/* A unit is a block of rows of one group; a job is the units first .. first + units - 1. */
+/* A unit is a block of rows of one group, or of all groups where they share their rows; a job is
+ * the units first .. first + units - 1. */
 typedef struct linear_job {
     cpu_backend *cpu;
     const linear_args *args;
+    linear_args read; /* what the kernel is given: x are the prepared rows */
     const linear_kernel *kernel;
-    int64_t block_rows, row_blocks, out_blocks, first, units;
-    size_t unit_bytes;  /* packed; 0: not packed */
-    int64_t pack_parts; /* of a unit */
+    bool shared;
+    int64_t block_rows, row_blocks, first, units;
+    int64_t outs, out_blocks; /* of a unit */
+    size_t unit_bytes;        /* packed; 0: not packed */
+    int64_t pack_parts;       /* of a unit; 0: rows are used as they lie */
 } linear_job;
 
 static const linear_kernel *kernel_for(const cpu_kernels *kernels, const linear_args *a) {
@@ -29,6 +34,7 @@ static const linear_kernel *kernel_for(const cpu_kernels *kernels, const linear_
     return a->w_type == DTYPE_BF16 ? kernels->linear_bf16 : kernels->linear_round;
 }
 
+/* Of shared rows, the first group's. */
 static linear_part unit_part(const linear_job *job, int64_t index) {
     int64_t unit = job->first + index, row = unit % job->row_blocks * job->block_rows;
     return (linear_part){.group = unit / job->row_blocks,
@@ -39,16 +45,51 @@ static linear_part unit_part(const linear_job *job, int64_t index) {
                                        : NULL};
 }
 
+/* ---- Rows --------------------------------------------------------------------------------- */
+
+/* Rows do not depend on each other: the kernels of the ops that the preparation stands for. */
+static void prepare_rows(const linear_job *job, int64_t group, int64_t begin, int64_t end) {
+    const row_kernel *rows = job->cpu->kernels->common->rows;
+    const linear_args *a = job->args;
+    if (a->prepare == LINEAR_PREPARE_NORM) {
+        rmsnorm_args norm = linear_norm(a, a->groups);
+        rows[OP_rmsnorm](&norm, group, begin, end);
+    } else if (a->prepare == LINEAR_PREPARE_ACTIVATE) {
+        activate_args activate = linear_activate(a, a->groups);
+        rows[OP_activate](&activate, group, begin, end);
+    }
+}
+
 static void pack_part(void *context, int64_t index, int worker) {
     (void)worker;
     const linear_job *job = context;
     const linear_kernel *kernel = job->kernel;
     linear_part part = unit_part(job, index / job->pack_parts);
     int64_t skip = index % job->pack_parts * PACK_PART_ROWS, begin = part.row_begin + skip;
+    int64_t end = min_i64(begin + PACK_PART_ROWS, part.row_end);
+    if (begin >= end)
+        return;
+    prepare_rows(job, part.group, begin, end);
+    if (!job->unit_bytes)
+        return;
     size_t at = (size_t)(skip / kernel->pack_rows) * kernel->pack_bytes(job->args->in);
-    if (begin < part.row_end)
-        kernel->pack(job->args, part.group, begin, min_i64(begin + PACK_PART_ROWS, part.row_end),
-                     (char *)part.packed + at);
+    kernel->pack(&job->read, part.group, begin, end, (char *)part.packed + at);
+}
+
+/* ---- Blocks ------------------------------------------------------------------------------- */
+
+static int64_t out_blocks(const linear_args *a, int64_t group) {
+    return (linear_outs(a, group) + LINEAR_PART_OUTS - 1) / LINEAR_PART_OUTS;
+}
+
+/* All outputs of groups that share their rows, else the most that one group has. */
+static void count_outs(linear_job *job) {
+    const linear_args *a = job->args;
+    for (int32_t p = 0; p < a->groups; p++) {
+        int64_t outs = linear_outs(a, p), blocks = out_blocks(a, p);
+        job->outs = job->shared ? job->outs + outs : max_i64(job->outs, outs);
+        job->out_blocks = job->shared ? job->out_blocks + blocks : max_i64(job->out_blocks, blocks);
+    }
 }
 
 /* Parts that use the same weights follow each other. */
@@ -56,15 +97,23 @@ static void run_part(void *context, int64_t index, int worker) {
     (void)worker;
     const linear_job *job = context;
     linear_part part = unit_part(job, index % job->units);
-    part.out_begin = index / job->units * LINEAR_PART_OUTS;
-    part.out_end = min_i64(part.out_begin + LINEAR_PART_OUTS, job->args->out);
-    job->kernel->run(job->args, &part);
+    int64_t block = index / job->units;
+    if (job->shared)
+        for (; block >= out_blocks(job->args, part.group); part.group++)
+            block -= out_blocks(job->args, part.group);
+    part.out_begin = block * LINEAR_PART_OUTS;
+    part.out_end = min_i64(part.out_begin + LINEAR_PART_OUTS, linear_outs(job->args, part.group));
+    if (part.out_begin >= part.out_end)
+        return;
+    linear_args args = job->read;
+    args.y_stride = linear_y_stride(job->args, part.group);
+    job->kernel->run(&args, &part);
 }
 
 static void run_all(void *context, int64_t index, int worker) {
     (void)index;
     const linear_job *job = context;
-    for (int64_t i = 0; i < job->units * job->pack_parts && job->unit_bytes; i++)
+    for (int64_t i = 0; i < job->units * job->pack_parts; i++)
         pack_part(context, i, worker);
     for (int64_t i = 0; i < job->units * job->out_blocks; i++)
         run_part(context, i, worker);
@@ -73,13 +122,12 @@ static void run_all(void *context, int64_t index, int worker) {
 static void run_job(linear_job *job) {
     thread_pool *pool = job->cpu->pool;
     const linear_args *a = job->args;
-    if ((double)job->units * (double)min_i64(a->rows, job->block_rows) * (double)a->out *
-            (double)a->in <
-        INLINE_WORK) {
+    int64_t rows = job->units * min_i64(a->rows, job->block_rows);
+    if ((double)rows * (double)job->outs * (double)a->in < INLINE_WORK) {
         thread_pool_run(pool, 1, run_all, job);
         return;
     }
-    if (job->unit_bytes)
+    if (job->pack_parts)
         thread_pool_run(pool, job->units * job->pack_parts, pack_part, job);
     thread_pool_run(pool, job->units * job->out_blocks, run_part, job);
 }
@@ -98,7 +146,6 @@ static void run_packed(linear_job *job, int64_t all) {
     cpu_backend *cpu = job->cpu;
     const linear_kernel *kernel = job->kernel;
     int64_t rows = min_i64(job->args->rows, job->block_rows);
-    job->pack_parts = (rows + PACK_PART_ROWS - 1) / PACK_PART_ROWS;
     job->unit_bytes = (size_t)((rows + kernel->pack_rows - 1) / kernel->pack_rows) *
                       kernel->pack_bytes(job->args->in);
     pthread_mutex_lock(&cpu->packing);
@@ -112,15 +159,22 @@ static void run_packed(linear_job *job, int64_t all) {
 }
 
 void cpu_run_linear(cpu_backend *cpu, const linear_args *args) {
-    if (args->groups <= 0 || args->rows <= 0 || args->out <= 0)
+    if (args->groups <= 0 || args->rows <= 0)
         return;
+    C2C_ASSERT(!args->outs[0] || args->groups <= LINEAR_MAX_OUTS);
     const linear_kernel *kernel = kernel_for(cpu->kernels, args);
-    linear_job job = {.cpu = cpu,
-                      .args = args,
-                      .kernel = kernel,
-                      .out_blocks = (args->out + LINEAR_PART_OUTS - 1) / LINEAR_PART_OUTS};
+    bool shared = linear_shares_rows(args);
+    linear_job job = {.cpu = cpu, .args = args, .read = *args, .kernel = kernel, .shared = shared};
+    if (args->prepare) {
+        job.read.x = (const float *const *)args->prepared;
+        job.read.x_stride = args->in;
+    }
+    count_outs(&job);
     cut_rows(&job);
-    job.units = args->groups * job.row_blocks;
+    job.units = (shared ? 1 : args->groups) * job.row_blocks;
+    if (kernel->pack || args->prepare)
+        job.pack_parts =
+            (min_i64(args->rows, job.block_rows) + PACK_PART_ROWS - 1) / PACK_PART_ROWS;
     if (kernel->pack)
         run_packed(&job, job.units);
     else
