@@ -18,6 +18,13 @@
 #define PANEL_ROWS 12
 #define K_BLOCK    1024
 
+/* Few rows wait for memory. Then weights are read as they lie, one output after the other: one
+ * stream is what the machine foresees best, but for the next page. So many numbers of x stay in the
+ * first-level cache meanwhile. */
+#define STREAM_ROWS   8
+#define STREAM_VALUES 16384
+#define STREAM_AHEAD  4096 /* bytes */
+
 /* ---- Packing ------------------------------------------------------------------------------ */
 
 static int64_t padded(int64_t in) {
@@ -181,9 +188,57 @@ static void run_panel(const linear_block *k, const uint16_t *x, int64_t row, int
     } while (range.end < k->in);
 }
 
+/* A few rows by one output. */
+KERNEL_INLINE void stream(int rows, const linear_block *k, const uint16_t *x, int64_t row,
+                          int64_t out) {
+    const int64_t stride = padded(k->in);
+    const char *w = k->w + out * k->w_bytes;
+    vec sum[STREAM_ROWS];
+    UNROLL for (int r = 0; r < rows; r++) sum[r] = (vec){0};
+    int64_t i = 0;
+    for (; i + STEP <= k->in; i += STEP) {
+        pairs weight = load_pairs(w + i * 2);
+        __builtin_prefetch(w + i * 2 + STREAM_AHEAD);
+        UNROLL for (int r = 0; r < rows; r++) sum[r] =
+            _mm512_dpbf16_ps(sum[r], load_pairs(x + r * stride + i), weight);
+    }
+    if (i < k->in) {
+        pairs weight = load_pairs_part(w + i * 2, k->in - i);
+        UNROLL for (int r = 0; r < rows; r++) sum[r] =
+            _mm512_dpbf16_ps(sum[r], load_pairs(x + r * stride + i), weight);
+    }
+    int r = 0;
+    for (; r + 4 <= rows; r += 4) {
+        quad four = vec_sum4(sum[r], sum[r + 1], sum[r + 2], sum[r + 3]);
+        UNROLL for (int j = 0; j < 4; j++) put(k, row + r + j, out, (quad){four[j]}, 1);
+    }
+    for (; r < rows; r++)
+        put(k, row + r, out, (quad){vec_sum(sum[r])}, 1);
+}
+
+static void run_stream(const linear_block *k, const uint16_t *x, int64_t row, int64_t rows,
+                       const linear_part *part) {
+    for (int64_t out = part->out_begin; out < part->out_end; out++)
+        switch (rows) {
+        case 8: stream(8, k, x, row, out); break;
+        case 7: stream(7, k, x, row, out); break;
+        case 6: stream(6, k, x, row, out); break;
+        case 5: stream(5, k, x, row, out); break;
+        case 4: stream(4, k, x, row, out); break;
+        case 3: stream(3, k, x, row, out); break;
+        case 2: stream(2, k, x, row, out); break;
+        default: stream(1, k, x, row, out); break;
+        }
+}
+
 static void run(const linear_args *a, const linear_part *part) {
+    int64_t rows = part->row_end - part->row_begin;
     linear_block block = linear_block_of(a, part->group);
     const uint16_t *x = part->packed;
+    if (rows <= STREAM_ROWS && rows * a->in <= STREAM_VALUES) {
+        run_stream(&block, x, part->row_begin, rows, part);
+        return;
+    }
     for (int64_t row = part->row_begin; row < part->row_end; row += PANEL_ROWS)
         run_panel(&block, x + (row - part->row_begin) * padded(a->in), row,
                   min_i64(PANEL_ROWS, part->row_end - row), part);
