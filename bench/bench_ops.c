@@ -24,6 +24,12 @@ typedef struct bench_row {
             {.groups = copies, .rows = n, .features = i, .out = o, .w_type = type, .math = how},   \
             2.0 * (n) * (i) * (o), (double)(i) * (o) * ((type) == DTYPE_F32 ? 4 : 2)               \
     }
+/* 8-bit weights. */
+#define LINEAR_INT8(label, n, i, o, copies)                                                        \
+    {                                                                                              \
+        label, OP_linear, {.groups = copies, .rows = n, .features = i, .out = o, .int8 = true},    \
+            2.0 * (n) * (i) * (o), (double)(i) * (o)                                               \
+    }
 /* The same products backwards. */
 #define BACKWARD(label, op, n, i, o, type, how, copies)                                            \
     {                                                                                              \
@@ -46,6 +52,9 @@ static const bench_row rows[] = {
     LINEAR("linear 1 x 1024 -> 3072 f32", 1, 1024, 3072, DTYPE_F32, LINEAR_F32, 10),
     LINEAR("linear 1 x 1024 -> 3072 f16 in f32", 1, 1024, 3072, DTYPE_F16, LINEAR_F32, 20),
     LINEAR("linear 4 x 1024 -> 3072 bf16", 4, 1024, 3072, DTYPE_BF16, LINEAR_BF16, 20),
+    LINEAR("linear 8 x 1024 -> 3072 bf16", 8, 1024, 3072, DTYPE_BF16, LINEAR_BF16, 20),
+    LINEAR("linear 8 x 3072 -> 1024 bf16", 8, 3072, 1024, DTYPE_BF16, LINEAR_BF16, 20),
+    LINEAR("linear 16 x 1024 -> 3072 bf16", 16, 1024, 3072, DTYPE_BF16, LINEAR_BF16, 20),
     LINEAR("linear 32 x 1024 -> 3072 bf16", 32, 1024, 3072, DTYPE_BF16, LINEAR_BF16, 20),
     LINEAR("linear 512 x 1024 -> 1024 bf16", 512, 1024, 1024, DTYPE_BF16, LINEAR_BF16, 8),
     LINEAR("linear 512 x 1024 -> 3072 bf16", 512, 1024, 3072, DTYPE_BF16, LINEAR_BF16, 8),
@@ -55,6 +64,11 @@ static const bench_row rows[] = {
     LINEAR("linear 512 x 3072 -> 1024 f32", 512, 3072, 1024, DTYPE_F32, LINEAR_F32, 4),
     LINEAR("linear 512 x 1024 -> 3072 f32 in bf16", 512, 1024, 3072, DTYPE_F32, LINEAR_BF16, 4),
     LINEAR("linear 1 x 1024 -> 3072 f32 in bf16", 1, 1024, 3072, DTYPE_F32, LINEAR_BF16, 10),
+    LINEAR_INT8("linear 1 x 1024 -> 3072 int8", 1, 1024, 3072, 40),
+    LINEAR_INT8("linear 1 x 1024 -> 151936 int8", 1, 1024, 151936, 1),
+    LINEAR_INT8("linear 4 x 1024 -> 3072 int8", 4, 1024, 3072, 40),
+    LINEAR_INT8("linear 512 x 1024 -> 3072 int8", 512, 1024, 3072, 8),
+    LINEAR_INT8("linear 512 x 3072 -> 1024 int8", 512, 3072, 1024, 8),
     LINEAR("linear 24 x 64 -> 64 f32 (tiny)", 24, 64, 64, DTYPE_F32, LINEAR_F32, 1),
     {"attention 1 over 2048",
      OP_attention,

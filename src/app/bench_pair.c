@@ -14,6 +14,7 @@ typedef struct bench_world {
     c2c_session *receiver, *sharer, *fused; /* the latter two NULL without sharer */
     int32_t *ids;                           /* [prompt_tokens] */
     double *times;                          /* [repeat] */
+    double *peaks, *reads;                  /* [repeat]: ceilings, each beside one of `times` */
     bench_figures figures;
 } bench_world;
 
@@ -32,12 +33,19 @@ static double prefill_flops(const model_config *c, int layers, double tokens) {
            2 * (double)c->vocabulary * (double)c->embedding;
 }
 
+/* Fewer bytes may come from a cache. */
+#define CEILING_BYTES ((size_t)128 << 20)
+
+static size_t head_bytes(const c2c_model *model) {
+    return (size_t)model->config.vocabulary * (size_t)model->config.embedding *
+           dtype_size(model->head.type);
+}
+
 /* Weights and cache rows that one new token reads. */
 static double decode_bytes(const c2c_model *model, dtype cache, double rows) {
     const model_config *c = &model->config;
     double weight = (double)dtype_size(model->layers[0].q.type);
-    return c->layers * layer_products(c) * weight +
-           (double)c->vocabulary * (double)c->embedding * (double)dtype_size(model->head.type) +
+    return c->layers * layer_products(c) * weight + (double)head_bytes(model) +
            rows * (double)model_cache_row_bytes(c, cache);
 }
 
@@ -90,7 +98,9 @@ static c2c_status make_prompt(bench_world *w, c2c_error *error) {
     size_t tokens = (size_t)w->s->prompt_tokens, repeat = (size_t)w->s->repeat;
     w->ids = malloc(tokens * sizeof *w->ids);
     w->times = malloc(repeat * sizeof *w->times);
-    if (!w->ids || !w->times)
+    w->peaks = malloc(repeat * sizeof *w->peaks);
+    w->reads = malloc(repeat * sizeof *w->reads);
+    if (!w->ids || !w->times || !w->peaks || !w->reads)
         return error_memory(error, tokens * sizeof *w->ids, "the prompt");
     for (size_t i = 0; i < tokens; i++)
         w->ids[i] = (int32_t)(((int64_t)i * 7919 + 13) % vocabulary);
@@ -105,6 +115,23 @@ static bench_time time_of(bench_world *w) {
     return (bench_time){median, median > 0 ? (w->times[n - 1] - w->times[0]) / median : 0};
 }
 
+/* What other programs leave of a machine changes from second to second: ceilings are taken beside
+ * each run of what they are compared with. */
+static void sample_peak(bench_world *w, int64_t i) {
+    const c2c_model *receiver = w->models.receiver;
+    w->peaks[i] = cpu_measure_peak(receiver->backend, receiver->math);
+}
+
+/* Of the weights that every token reads, where they are more than caches hold; else the rate that
+ * was measured at the start. */
+static void sample_read(bench_world *w, int64_t i) {
+    const c2c_model *model = w->models.receiver;
+    size_t bytes = head_bytes(model);
+    w->reads[i] = w->figures.read;
+    if (bytes >= CEILING_BYTES)
+        w->reads[i] = cpu_measure_read_of(model->backend, model->head.data, bytes);
+}
+
 /* A whole prompt, up to the first token of the answer. */
 static c2c_status time_prompt(bench_world *w, c2c_session *session, bench_time *time,
                               c2c_error *error) {
@@ -112,6 +139,7 @@ static c2c_status time_prompt(bench_world *w, c2c_session *session, bench_time *
     c2c_status status = C2C_STATUS_OK;
     for (int64_t i = 0; i < w->s->repeat && !status; i++) {
         c2c_session_reset(session);
+        sample_peak(w, i);
         double start = system_seconds();
         status = c2c_session_prefill(session, &plan, error);
         if (!status)
@@ -150,6 +178,7 @@ static c2c_status time_decode(bench_world *w, c2c_session *session, c2c_error *e
     for (int64_t i = 0; i < w->s->repeat && !status; i++) {
         c2c_session_reset(session);
         status = c2c_session_prefill(session, &plan, error);
+        sample_read(w, i);
         double start = system_seconds();
         for (int64_t n = 0; n < steps && !status; n++) {
             status = session_step(session, w->ids[n % w->s->prompt_tokens], NULL, error);
@@ -275,7 +304,7 @@ static c2c_status time_batch(bench_world *w, c2c_error *error) {
 
 /* ---- All of it ---------------------------------------------------------------------------- */
 
-static c2c_status measure_ceilings(bench_world *w, c2c_error *error) {
+static c2c_status begin_ceilings(bench_world *w, c2c_error *error) {
     bench_figures *f = &w->figures;
     const c2c_model *receiver = w->models.receiver;
     f->isa = backend_cpu_isa(receiver->backend);
@@ -283,16 +312,18 @@ static c2c_status measure_ceilings(bench_world *w, c2c_error *error) {
     f->compute = receiver->math == LINEAR_BF16 ? C2C_COMPUTE_BF16 : C2C_COMPUTE_F32;
     f->cache = w->receiver->receiver.cache.type;
     f->int8 = receiver->layers[0].q.type == DTYPE_I8;
-    f->peak = cpu_measure_peak(receiver->backend, receiver->math);
+    if (head_bytes(receiver) >= CEILING_BYTES)
+        return C2C_STATUS_OK;
     return cpu_measure_read(receiver->backend, &f->read, error);
 }
 
 static c2c_status measure(bench_world *w, c2c_error *error) {
     bench_figures *f = &w->figures;
     double tokens = (double)w->s->prompt_tokens;
-    c2c_status status = measure_ceilings(w, error);
+    c2c_status status = begin_ceilings(w, error);
     if (status || (status = time_prompt(w, w->receiver, &f->receiver_prefill, error)))
         return status;
+    f->peak = bench_median(w->peaks, w->s->repeat);
     const model_config *r = &w->models.receiver->config;
     f->receiver_flops = prefill_flops(r, r->layers, tokens);
     f->decode_bytes = decode_bytes(w->models.receiver, f->cache, tokens);
@@ -309,6 +340,7 @@ static c2c_status measure(bench_world *w, c2c_error *error) {
                         (w->models.fusers[0]->sharer_used ? f->sharer_flops : 0) + f->fuser_flops;
     }
     status = time_decode(w, w->fused ? w->fused : w->receiver, error);
+    f->read = status ? 0 : bench_median(w->reads, w->s->repeat);
     if (!status && w->s->batch > 1)
         status = time_batch(w, error);
     struct rusage usage;
@@ -330,6 +362,8 @@ c2c_status bench_pair(const bench_settings *s, c2c_error *error) {
         status = bench_report(s, &w.figures, error);
     free(w.ids);
     free(w.times);
+    free(w.peaks);
+    free(w.reads);
     c2c_session_close(w.fused);
     c2c_session_close(w.sharer);
     c2c_session_close(w.receiver);

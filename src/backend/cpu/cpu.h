@@ -126,6 +126,9 @@ void cpu_run_zero(cpu_backend *cpu, const zero_args *args);
 /* The most that the backend's kernels and threads reach, per second (measure.c). */
 double cpu_measure_peak(backend *b, linear_math math);
 c2c_status cpu_measure_read(backend *b, double *bytes_per_second, c2c_error *error);
+/* The same from memory that is there, whole parts of CPU_READ_PART bytes; for more than caches. */
+#define CPU_READ_PART ((size_t)4 << 20)
+double cpu_measure_read_of(backend *b, const void *memory, size_t bytes);
 
 /* Zeroed memory aligned to 64 that knows its size; NULL when there is none. */
 void *cpu_memory_new(size_t bytes);

@@ -21,7 +21,7 @@
 /* Few rows wait for memory. Then weights are read as they lie, one output after the other: one
  * stream is what the machine foresees best, but for the next page. So many numbers of x stay in the
  * first-level cache meanwhile. */
-#define STREAM_ROWS   8
+#define STREAM_ROWS   4
 #define STREAM_VALUES 16384
 #define STREAM_AHEAD  4096 /* bytes */
 
@@ -207,23 +207,13 @@ KERNEL_INLINE void stream(int rows, const linear_block *k, const uint16_t *x, in
         UNROLL for (int r = 0; r < rows; r++) sum[r] =
             _mm512_dpbf16_ps(sum[r], load_pairs(x + r * stride + i), weight);
     }
-    int r = 0;
-    for (; r + 4 <= rows; r += 4) {
-        quad four = vec_sum4(sum[r], sum[r + 1], sum[r + 2], sum[r + 3]);
-        UNROLL for (int j = 0; j < 4; j++) put(k, row + r + j, out, (quad){four[j]}, 1);
-    }
-    for (; r < rows; r++)
-        put(k, row + r, out, (quad){vec_sum(sum[r])}, 1);
+    UNROLL for (int r = 0; r < rows; r++) put(k, row + r, out, (quad){vec_sum(sum[r])}, 1);
 }
 
 static void run_stream(const linear_block *k, const uint16_t *x, int64_t row, int64_t rows,
                        const linear_part *part) {
     for (int64_t out = part->out_begin; out < part->out_end; out++)
         switch (rows) {
-        case 8: stream(8, k, x, row, out); break;
-        case 7: stream(7, k, x, row, out); break;
-        case 6: stream(6, k, x, row, out); break;
-        case 5: stream(5, k, x, row, out); break;
         case 4: stream(4, k, x, row, out); break;
         case 3: stream(3, k, x, row, out); break;
         case 2: stream(2, k, x, row, out); break;

@@ -18,6 +18,11 @@
 #define TILE_OUTS  4
 #define PANEL_ROWS 8 /* stay in the first-level cache while the weights of a block pass by */
 
+/* Few rows wait for memory: weights are read as they lie (linear_dot.c says why). */
+#define STREAM_ROWS   4
+#define STREAM_VALUES 16384
+#define STREAM_AHEAD  4096 /* bytes */
+
 _Static_assert(BLOCK == 2 * HALF, "a block is two vectors");
 
 /* ---- Packing ------------------------------------------------------------------------------ */
@@ -148,8 +153,53 @@ static void tiles(int rows, const linear_block *k, const char *x, int64_t row, i
 #undef TILES
 }
 
+/* ---- Streams ------------------------------------------------------------------------------ */
+
+/* A few packed rows by one output; the sums are those of a tile. */
+KERNEL_INLINE void stream(int rows, const linear_block *k, const char *packed, int64_t row,
+                          int64_t out) {
+    const char *w = k->w + out * k->w_bytes;
+    vec sum[STREAM_ROWS];
+    packed_row x[STREAM_ROWS];
+    UNROLL for (int r = 0; r < rows; r++) {
+        x[r] = row_of(packed + r * (int64_t)row_bytes(k->in), k->in);
+        sum[r] = (vec){0};
+    }
+    for (int64_t b = 0; b * BLOCK < k->in; b++) {
+        const char *at = w + b * BLOCK;
+        int64_t n = k->in - b * BLOCK;
+        __builtin_prefetch(at + STREAM_AHEAD);
+        __builtin_prefetch(at + STREAM_AHEAD + HALF);
+        __m512i low = load_weights(at, n), high = load_weights(at + HALF, n - HALF);
+        UNROLL for (int r = 0; r < rows; r++) {
+            __m512i dot = _mm512_loadu_si512(x[r].begins + b * LANES);
+            dot = _mm512_dpbusd_epi32(dot, low, _mm512_loadu_si512(x[r].integers + b * BLOCK));
+            dot = _mm512_dpbusd_epi32(dot, high,
+                                      _mm512_loadu_si512(x[r].integers + b * BLOCK + HALF));
+            sum[r] = vec_fma(_mm512_cvtepi32_ps(dot), vec_set(x[r].scales[b]), sum[r]);
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++) put(k, row + r, out, (quad){vec_sum(sum[r])}, 1);
+}
+
+static void run_stream(const linear_block *k, const char *x, int64_t row, int64_t rows,
+                       const linear_part *part) {
+    for (int64_t out = part->out_begin; out < part->out_end; out++)
+        switch (rows) {
+        case 4: stream(4, k, x, row, out); break;
+        case 3: stream(3, k, x, row, out); break;
+        case 2: stream(2, k, x, row, out); break;
+        default: stream(1, k, x, row, out); break;
+        }
+}
+
 static void run(const linear_args *a, const linear_part *part) {
     linear_block block = linear_block_of(a, part->group);
+    int64_t rows = part->row_end - part->row_begin;
+    if (rows <= STREAM_ROWS && rows * a->in <= STREAM_VALUES) {
+        run_stream(&block, part->packed, part->row_begin, rows, part);
+        return;
+    }
     int64_t bytes = (int64_t)row_bytes(a->in);
     for (int64_t panel = part->row_begin; panel < part->row_end; panel += PANEL_ROWS) {
         int64_t end = min_i64(panel + PANEL_ROWS, part->row_end);

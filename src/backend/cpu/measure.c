@@ -6,7 +6,6 @@
 #define TRIES       5
 #define PEAK_ROUNDS 20000
 #define READ_BYTES  ((size_t)256 << 20) /* more than caches hold */
-#define READ_PART   ((size_t)4 << 20)
 
 typedef struct peak_job {
     peak_kernel kernel;
@@ -40,16 +39,16 @@ double cpu_measure_peak(backend *b, linear_math math) {
 
 typedef struct read_job {
     const char *memory;
-    uint64_t sums[READ_BYTES / READ_PART];
+    uint64_t sums[READ_BYTES / CPU_READ_PART];
 } read_job;
 
 static void run_read(void *context, int64_t index, int worker) {
     (void)worker;
     read_job *job = context;
     typedef uint64_t wide __attribute__((vector_size(64)));
-    const char *p = job->memory + (size_t)index * READ_PART;
+    const char *p = job->memory + (size_t)index * CPU_READ_PART;
     wide sum[4] = {{0}};
-    for (size_t i = 0; i < READ_PART; i += 4 * sizeof *sum)
+    for (size_t i = 0; i < CPU_READ_PART; i += 4 * sizeof *sum)
         for (size_t k = 0; k < 4; k++) {
             wide v;
             memcpy(&v, p + i + k * sizeof v, sizeof v);
@@ -59,21 +58,28 @@ static void run_read(void *context, int64_t index, int worker) {
     job->sums[index] = sum[0][0] ^ sum[0][3];
 }
 
-c2c_status cpu_measure_read(backend *b, double *bytes_per_second, c2c_error *error) {
+double cpu_measure_read_of(backend *b, const void *memory, size_t bytes) {
     cpu_backend *cpu = (cpu_backend *)b;
+    read_job job = {.memory = memory};
+    double best = 0;
+    bytes = bytes < READ_BYTES ? bytes : READ_BYTES;
+    int64_t parts = (int64_t)(bytes / CPU_READ_PART);
+    for (int i = 0; i < TRIES && parts > 0; i++) {
+        double start = system_seconds();
+        thread_pool_run(cpu->pool, parts, run_read, &job);
+        double rate = (double)parts * (double)CPU_READ_PART / (system_seconds() - start);
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+c2c_status cpu_measure_read(backend *b, double *bytes_per_second, c2c_error *error) {
     *bytes_per_second = 0;
     char *memory = cpu_memory_new(READ_BYTES);
     if (!memory)
         return error_memory(error, READ_BYTES, "the measurement of memory");
     memset(memory, 1, READ_BYTES);
-    read_job job = {.memory = memory};
-    for (int i = 0; i < TRIES; i++) {
-        double start = system_seconds();
-        thread_pool_run(cpu->pool, READ_BYTES / READ_PART, run_read, &job);
-        double rate = (double)READ_BYTES / (system_seconds() - start);
-        if (rate > *bytes_per_second)
-            *bytes_per_second = rate;
-    }
+    *bytes_per_second = cpu_measure_read_of(b, memory, READ_BYTES);
     cpu_memory_free(memory);
     return C2C_STATUS_OK;
 }
