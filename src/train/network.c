@@ -266,10 +266,11 @@ c2c_status training_network_open(training_network **out, const c2c_model *receiv
         return error_set(error, C2C_STATUS_INVALID_ARGUMENT, "expected 1 to %d sharers, found %zu",
                          C2C_MAX_SHARERS, pair_count);
     if (receiver->layers[0].q.type == DTYPE_I8)
-        return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
-                         "%s: its weights are 8-bit integers, through which no gradient flows; open "
-                         "the receiver with weights in f32, f16 or bf16",
-                         receiver->folder);
+        return error_set(
+            error, C2C_STATUS_INVALID_ARGUMENT,
+            "%s: its weights are 8-bit integers, through which no gradient flows; open "
+            "the receiver with weights in f32, f16 or bf16",
+            receiver->folder);
     training_network *n = calloc(1, sizeof *n);
     if (!n)
         return error_memory(error, sizeof *n, "a training network");
