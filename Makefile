@@ -66,6 +66,7 @@ GOLDEN_OBJ  := $(patsubst %.c,$(OBJ)/%.o,$(filter-out $(wildcard tests/golden/te
                  $(sort $(wildcard tests/golden/*.c))))
 GOLDEN_BIN  := $(if $(GOLDEN_OBJ),$(B)/tests/golden/run_golden)
 BENCH_BIN   := $(patsubst %.c,$(B)/%,$(sort $(wildcard bench/bench_*.c)))
+PAIR_BIN    := $(B)/bench/make_pair
 FUZZ_NAMES  := $(patsubst fuzz/fuzz_%.c,%,$(sort $(wildcard fuzz/fuzz_*.c)))
 REPLAY_BIN  := $(FUZZ_NAMES:%=$(B)/tests/fuzz/test_%)
 FUZZ_BIN    := $(FUZZ_NAMES:%=$(B)/fuzz_%)
@@ -114,6 +115,7 @@ $(filter $(B)/tests/trust/%,$(TEST_BIN)): $(MUTATE_OBJ)
 # Tests and the speed table walk one table of ops.
 $(filter $(B)/tests/backend/%,$(TEST_BIN)): $(OP_TABLE)
 $(B)/bench/bench_ops: $(OP_TABLE)
+$(PAIR_BIN): $(OBJ)/tests/support/random_pair.o
 $(B)/bench/%: $(OBJ)/bench/%.o $(LIB_OBJ)
 	$(link) $(C2C_LIBS)
 $(B)/fuzz_%: $(OBJ)/fuzz/fuzz_%.o $(LIB_OBJ)
@@ -134,7 +136,7 @@ test:  ## install what is missing, build and run all tests (SAN=1: under sanitiz
 	$(make_now) test-programs
 	@CC='$(CC)' SAN_FLAGS='$(C2C_LDFLAGS)' tests/run $(B)
 # Benchmarks are built, not run: a name that changed breaks them here and now.
-test-programs: all $(TEST_BIN) $(REPLAY_BIN) $(GOLDEN_BIN) $(BENCH_BIN)
+test-programs: all $(TEST_BIN) $(REPLAY_BIN) $(GOLDEN_BIN) $(BENCH_BIN) $(PAIR_BIN)
 
 golden-program: $(GOLDEN_BIN)
 test-golden:  ## compare with the numbers of another folder: make test-golden GOLDEN=DIR

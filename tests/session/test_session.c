@@ -469,70 +469,6 @@ static void test_sampling_out_of_range(void **state) {
     close_pair(&p);
 }
 
-/* ---- Allocations -------------------------------------------------------------------------- */
-
-#if !defined(__SANITIZE_ADDRESS__)
-#define COUNTS_ALLOCATIONS 1
-/* Volatile: the compiler believes that malloc reads and writes none of our variables. */
-static volatile bool counting;
-static volatile int allocations;
-
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *memory, size_t size);
-
-C2C_API void *malloc(size_t size) {
-    allocations += counting;
-    return __libc_malloc(size);
-}
-C2C_API void *calloc(size_t count, size_t size) {
-    allocations += counting;
-    return __libc_calloc(count, size);
-}
-C2C_API void *realloc(void *memory, size_t size) {
-    allocations += counting;
-    return __libc_realloc(memory, size);
-}
-
-/* Counts from the third token on: the first ones may grow the text buffers. */
-static bool start_counting(void *user, int32_t id, const char *text, size_t length) {
-    (void)id, (void)text, (void)length;
-    int *tokens = user;
-    counting = ++*tokens >= 3;
-    return true;
-}
-#endif
-
-static void test_a_token_allocates_nothing(void **state) {
-    (void)state;
-#ifdef COUNTS_ALLOCATIONS
-    pair p = open_cpu_pair(2);
-    c2c_session *session = open_session(&p, 1, 16);
-    int32_t ids[PROMPT];
-    fill_prompt(ids);
-    const c2c_plan plan = {.ids = ids, .token_count = PROMPT};
-    assert_ok(c2c_session_prefill(session, &plan, &test_error));
-    p.receiver->config.eos_count = 0;
-    int tokens = 0;
-    c2c_status status =
-        c2c_session_generate(session, 40, start_counting, &tokens, NULL, &test_error);
-    counting = false;
-    assert_int_equal(status, C2C_STATUS_OK);
-    assert_int_equal(tokens, 40);
-    assert_int_equal(allocations, 0);
-    counting = true; /* the counter works */
-    void *volatile memory = malloc(1);
-    counting = false;
-    free(memory);
-    assert_int_equal(allocations, 1);
-    c2c_session_close(session);
-    close_pair(&p);
-#else
-    print_message("SKIP: the sanitizer has its own allocator\n");
-    skip();
-#endif
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chunks_threads_and_backends_give_the_same_bits),
@@ -548,7 +484,6 @@ int main(void) {
         cmocka_unit_test(test_sampling_repeats),
         cmocka_unit_test(test_penalties_see_prompt_and_answer),
         cmocka_unit_test(test_sampling_out_of_range),
-        cmocka_unit_test(test_a_token_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
