@@ -35,6 +35,7 @@ typedef struct eval_recipe {
     eval_choice choice;
     const char *subjects[EVAL_MAX_SUBJECTS];
     const char *output;
+    int warnings; /* that were printed */
     arena *texts;
 } eval_recipe;
 

@@ -11,6 +11,7 @@
 typedef struct reading {
     eval_recipe *r;
     const json_value *model, *rosetta, *generation, *eval;
+    bool first; /* of the file's systems */
     c2c_error *error;
     char where[600]; /* "PATH: eval" */
 } reading;
@@ -63,15 +64,19 @@ static const char *const eval_keys[] = {"dataset",
 static const char *const output_keys[] = {"output_dir", NULL};
 static const char *const root_keys[] = {"model", "systems", "output", "eval", NULL};
 
-static void warn_unknown(const eval_recipe *r, const json_value *object, const char *section,
+#define MAX_WARNINGS 64 /* a file of nonsense has no more to say than that */
+
+/* Once of a file: its systems share what stands beside them. */
+static void warn_unknown(eval_recipe *r, const json_value *object, const char *section,
                          const char *const *known) {
     for (uint32_t i = 0; object && object->type == JSON_OBJECT && i < object->count; i++) {
-        size_t k = 0;
-        while (known[k] && strcmp(known[k], object->members[i].key) != 0)
-            k++;
-        if (!known[k])
-            app_message("warning: %s: %s%s is not a key that evaluation knows; it is ignored",
-                        r->path, section, object->members[i].key);
+        const json_member *member = &object->members[i];
+        if (json_key_is_known(member, known) || r->warnings++ >= MAX_WARNINGS)
+            continue;
+        const char *meant = json_key_nearest(member, known);
+        app_message("warning: %s: %s%sunknown key \"%.100s\", which is not used%s%s%s", r->path,
+                    section, *section ? ": " : "", member->key, meant ? "; did you mean \"" : "",
+                    meant ? meant : "", meant ? "\"?" : "");
     }
 }
 
@@ -164,7 +169,7 @@ static c2c_status read_alignment(reading *g) {
 static c2c_status read_rosetta(reading *g) {
     if (!g->rosetta || g->rosetta->type != JSON_OBJECT)
         return wrong(g, "model.rosetta_config", "an object with base_model and teacher_model");
-    warn_unknown(g->r, g->rosetta, "model.rosetta_config.", rosetta_keys);
+    warn_unknown(g->r, g->rosetta, "model.rosetta_config", rosetta_keys);
     c2c_status status = json_get_string(g->rosetta, "base_model", NULL, &g->r->receiver,
                                         at(g, "model.rosetta_config"), g->error);
     if (!status)
@@ -244,7 +249,7 @@ static c2c_status read_model(reading *g) {
         json_get_string(g->model, "model_name", NULL, &g->r->model_name, at(g, "model"), g->error);
     if (status)
         return status;
-    warn_unknown(g->r, g->model, "model.", model_keys);
+    warn_unknown(g->r, g->model, "model", model_keys);
     if (same_word(g->r->model_name, "rosetta"))
         return read_rosetta(g);
     if (same_word(g->r->model_name, "two_stage"))
@@ -274,7 +279,7 @@ static c2c_status read_generation(reading *g) {
     const json_value *from = g->generation;
     const char *where = at(g, "model.generation_config");
     c2c_status status;
-    warn_unknown(g->r, from, "model.generation_config.", generation_keys);
+    warn_unknown(g->r, from, "model.generation_config", generation_keys);
     if ((status = json_get_bool(from, "do_sample", &no, &sampled, where, g->error)) ||
         (status = json_get_real(from, "temperature", &one, &temperature, where, g->error)) ||
         (status = json_get_real(from, "top_p", &one, &top_p, where, g->error)) ||
@@ -394,7 +399,8 @@ static c2c_status read_eval(reading *g) {
     eval_recipe *r = g->r;
     const char *where;
     c2c_status status = read_dataset(g);
-    warn_unknown(r, g->eval, "eval.", eval_keys);
+    if (g->first)
+        warn_unknown(r, g->eval, "eval", eval_keys);
     where = at(g, "eval");
     if (status ||
         (status = json_get_string(g->eval, "answer_method", &generate, &method, where, g->error)) ||
@@ -489,11 +495,11 @@ c2c_status eval_recipe_open(eval_recipe *recipe, const char *path, size_t index,
     if (!status) {
         const json_value *root = json_root(recipe->document);
         static const char *const here = NULL;
-        reading g = {.r = recipe, .eval = json_get(root, "eval"), .error = error};
+        reading g = {.r = recipe, .eval = json_get(root, "eval"), .first = !index, .error = error};
         status = check_kind(recipe, root, error);
         if (!status && !index) {
             warn_unknown(recipe, root, "", root_keys);
-            warn_unknown(recipe, json_get(root, "output"), "output.", output_keys);
+            warn_unknown(recipe, json_get(root, "output"), "output", output_keys);
         }
         if (!status)
             status = choose_system(&g, root, index);

@@ -24,6 +24,14 @@ static c2c_status groups_to_show(eval_groups *groups, const eval_result *result,
     return status;
 }
 
+/* Of questions that were all asked beside others nothing is known. */
+static void add_time(table *t, double ms) {
+    if (isnan(ms))
+        table_add(t, "-");
+    else
+        table_add(t, "%.2f ms", ms);
+}
+
 static c2c_status add_row(table *t, const eval_result *result, c2c_error *error) {
     eval_summary s;
     eval_groups groups;
@@ -36,8 +44,8 @@ static c2c_status add_row(table *t, const eval_result *result, c2c_error *error)
             table_add(t, "%.2f%%", eval_group_share(&groups.items[i]) * 100);
         else
             table_add(t, "-");
-    table_add(t, "%.2f ms", s.median_ttft_ms);
-    table_add(t, "%.2f ms", s.median_total_ms);
+    add_time(t, s.median_ttft_ms);
+    add_time(t, s.median_total_ms);
     table_add(t, "%.1f", s.read_tokens);
     table_add(t, "%.1f", s.written_tokens);
     eval_groups_deinit(&groups);
@@ -182,6 +190,7 @@ c2c_status eval_show_json(json_out *out, const eval_result *results, size_t coun
         json_out_real(out, "high", s.accuracy.high);
         json_out_integer(out, "questions", s.scored);
         json_out_integer(out, "failed", s.failed);
+        json_out_integer(out, "timed", s.timed);
         json_out_real(out, "median_ttft_ms", s.median_ttft_ms);
         json_out_real(out, "median_total_ms", s.median_total_ms);
         json_out_real(out, "read_tokens", s.read_tokens);

@@ -132,10 +132,18 @@ static void append_latency(buffer *out, const eval_result *results, const eval_s
 /* ---- Tables -----------------------------------------------------------------------------------
  */
 
+/* Of questions that were all asked beside others nothing is known. */
+static void append_time(buffer *out, double ms) {
+    if (isnan(ms))
+        buffer_append_text(out, "-");
+    else
+        buffer_printf(out, "%.2f ms", ms);
+}
+
 static void append_summary(buffer *out, const eval_result *results, const eval_summary *summaries,
                            size_t count) {
     buffer_append_text(out, "<table><tr><th>system<th>right<th>95%<th>questions<th>first token"
-                            "<th>whole answer<th>tokens read<th>tokens written\n");
+                            "<th>whole answer<th>timed<th>tokens read<th>tokens written\n");
     for (size_t i = 0; i < count; i++) {
         const eval_summary *s = &summaries[i];
         buffer_append_text(out, "<tr><td>");
@@ -146,11 +154,16 @@ static void append_summary(buffer *out, const eval_result *results, const eval_s
         append_percent(out, s->accuracy.low);
         buffer_append_text(out, " - ");
         append_percent(out, s->accuracy.high);
-        buffer_printf(out, "<td>%lld<td>%.2f ms<td>%.2f ms<td>%.1f<td>%.1f\n", (long long)s->scored,
-                      s->median_ttft_ms, s->median_total_ms, s->read_tokens, s->written_tokens);
+        buffer_printf(out, "<td>%lld<td>", (long long)s->scored);
+        append_time(out, s->median_ttft_ms);
+        buffer_append_text(out, "<td>");
+        append_time(out, s->median_total_ms);
+        buffer_printf(out, "<td>%lld<td>%.1f<td>%.1f\n", (long long)s->timed, s->read_tokens,
+                      s->written_tokens);
     }
-    buffer_append_text(out, "</table>\n<p class=\"note\">Times are medians of a question, tokens "
-                            "means; tokens of all models count together. Intervals of shares are "
+    buffer_append_text(out, "</table>\n<p class=\"note\">Times are medians of the questions that "
+                            "were timed, that is, asked alone and of empty sessions; tokens are "
+                            "means of all, those of all models together. Intervals of shares are "
                             "Wilson's.</p>\n");
 }
 

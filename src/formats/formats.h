@@ -79,6 +79,12 @@ c2c_status json_get_bool(const json_value *object, const char *key, const bool *
 c2c_status json_get_string(const json_value *object, const char *key, const char *const *fallback,
                            const char **value, const char *where, c2c_error *error);
 
+/* Keys that nobody reads (json_keys.c): whether `known`, which ends with NULL, has the member's
+ * key; and the one of them that its writer may have meant, at most a third of whose letters differ,
+ * or NULL. */
+bool json_key_is_known(const json_member *member, const char *const *known);
+const char *json_key_nearest(const json_member *member, const char *const *known);
+
 /* Appends `text` as a JSON string with quotes, escaped; bytes that are not UTF-8 become U+FFFD. */
 void json_write_string(buffer *out, const char *text, size_t length);
 /* Appends a value as Python's json.dump does with indent=2, its first line without indentation;

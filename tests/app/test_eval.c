@@ -444,6 +444,40 @@ static void test_refused(void **state) {
     }
 }
 
+/* A key that nothing reads is told, once, with the one that was meant. */
+static void test_unknown_keys(void **state) {
+    (void)state;
+    static const char text[] =
+        "systems:\n"
+        "  one: {model_name: " DEMO_RECEIVER ", max_lenght: 90}\n"
+        "  two: {model_name: " DEMO_SHARER ", generation_config: {temprature: 1}}\n"
+        "eval: {dataset: qa, use_cots: true, colour: red}\n"
+        "output: {ouput_dir: x, output_dir: %s}\n";
+    static const char *const expected[] = {
+        "model: unknown key \"max_lenght\", which is not used; did you mean \"max_length\"?",
+        "model.generation_config: unknown key \"temprature\", which is not used; did you mean "
+        "\"temperature\"?",
+        "eval: unknown key \"use_cots\", which is not used; did you mean \"use_cot\"?",
+        "eval: unknown key \"colour\", which is not used\n",
+        "output: unknown key \"ouput_dir\", which is not used; did you mean \"output_dir\"?"};
+    char *folder = test_folder_make(), *path = path_join(folder, "r.yaml");
+    buffer recipe = {0};
+    program_result r;
+    buffer_printf(&recipe, text, folder);
+    test_file_write(folder, "r.yaml", recipe.data, recipe.length);
+    PROGRAM(&r, "eval", path, "--data", DEMO_ROWS, "--limit", "1");
+    assert_int_equal(r.status, 0);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        const char *found = strstr(r.err, expected[i]);
+        if (!found || strstr(found + 1, expected[i]))
+            fail_msg("expected once \"%s\" in:\n%s", expected[i], r.err);
+    }
+    program_result_free(&r);
+    buffer_free(&recipe);
+    free(path);
+    test_folder_remove(folder);
+}
+
 /* A model without a template cannot be asked, which is said once and scores nothing. */
 static void test_no_template(void **state) {
     (void)state;
@@ -509,6 +543,7 @@ int main(void) {
         cmocka_unit_test(test_refused_systems), cmocka_unit_test(test_other_systems),
         cmocka_unit_test(test_resume),          cmocka_unit_test(test_logits),
         cmocka_unit_test(test_longbench),       cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_no_template),     cmocka_unit_test(test_published_recipes)};
+        cmocka_unit_test(test_no_template),     cmocka_unit_test(test_published_recipes),
+        cmocka_unit_test(test_unknown_keys)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
