@@ -119,10 +119,8 @@ done:
 
 void eval_show_notes(buffer *out, const eval_set *set, const eval_result *results, size_t count) {
     if (set->skipped)
-        buffer_printf(out,
-                      "%lld rows were not asked: they say themselves that they have no answer "
-                      "to grade.\n",
-                      (long long)set->skipped);
+        buffer_printf(out, "%lld rows were not asked; the first, because %s.\n",
+                      (long long)set->skipped, set->first_skipped);
     if (set->malformed)
         buffer_printf(out,
                       "%lld malformed rows were not asked, and %lld files given up; the first: "

@@ -302,7 +302,8 @@ static void append_notes(buffer *out, const eval_set *set) {
     buffer_printf(out, "<p class=\"note\">%zu questions of %lld rows in %lld files", set->count,
                   (long long)set->rows, (long long)set->files);
     if (set->skipped)
-        buffer_printf(out, "; %lld have no answer to grade", (long long)set->skipped);
+        buffer_printf(out, "; %lld were not asked (the first, because %s)", (long long)set->skipped,
+                      set->first_skipped);
     if (set->malformed) {
         buffer_printf(out, "; %lld are malformed, the first: ", (long long)set->malformed);
         append_escaped(out, set->first_malformed, MAX_TEXT);

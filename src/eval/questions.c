@@ -199,7 +199,8 @@ static c2c_status load_row(loader *l, const json_value *row, const char *where, 
     q.id = s->rows++;
     bool wanted = is_wanted(l->choice, s, q.id);
     s->kept += wanted;
-    l->set->skipped += wanted && !q.item.truth;
+    if (wanted && !q.item.truth && !l->set->skipped++)
+        l->set->first_skipped = q.item.skipped;
     if (wanted && q.item.truth)
         status = set_add(l->set, &q, error);
     if (status || !wanted || !q.item.truth)
@@ -245,6 +246,18 @@ static c2c_status load_file(loader *l, const char *path, c2c_error *error) {
     return status;
 }
 
+static c2c_status nothing_to_ask(const eval_set *set, const char *path, c2c_error *error) {
+    return error_set(error, C2C_STATUS_BAD_FILE,
+                     "%s: no question to ask: of %lld rows %lld were skipped%s%s%s, %lld are "
+                     "malformed, %lld files were given up, and the others are not among the "
+                     "subjects or rows that were asked for%s%s",
+                     path, (long long)set->rows, (long long)set->skipped,
+                     set->skipped ? " (the first, because " : "",
+                     set->skipped ? set->first_skipped : "", set->skipped ? ")" : "",
+                     (long long)(set->malformed - set->bad_files), (long long)set->bad_files,
+                     set->malformed ? "; the first says: " : "", set->first_malformed);
+}
+
 c2c_status eval_set_open(eval_set *set, const benchmark *b, const char *path,
                          const eval_choice *choice, c2c_error *error) {
     *set = (eval_set){.benchmark = b, .names = arena_new(4096)};
@@ -276,13 +289,7 @@ c2c_status eval_set_open(eval_set *set, const benchmark *b, const char *path,
     if (!status && !folder)
         status = load_file(&l, path, error);
     if (!status && set->count == 0)
-        status = error_set(error, C2C_STATUS_BAD_FILE,
-                           "%s: no question to ask: of %lld rows %lld were skipped, %lld are "
-                           "malformed, and the others are not among the subjects or rows that were "
-                           "asked for%s%s",
-                           path, (long long)set->rows, (long long)set->skipped,
-                           (long long)set->malformed, set->malformed ? "; the first says: " : "",
-                           set->first_malformed);
+        status = nothing_to_ask(set, path, error);
     for (size_t i = 0; i < l.file_count; i++)
         free(l.files[i]);
     free(l.files);

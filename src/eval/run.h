@@ -29,6 +29,7 @@ typedef struct eval_set {
     size_t count, capacity;
     arena *names;
     int64_t rows, skipped, malformed; /* rows read; not asked, as they say themselves; unreadable */
+    const char *first_skipped;        /* why, of the first: "it has no right answer" */
     char first_malformed[512];        /* the first message */
     int64_t files, bad_files;         /* read; of a folder's, given up */
 } eval_set;
