@@ -35,7 +35,7 @@ typedef struct demo_results {
     eval_set set;
     char *data; /* eval.jsonl */
     double seconds;
-    int64_t recorded, as_recorded; /* answers that the Python original left, and those equal to
+    int64_t recorded, as_recorded; /* answers that are recorded beside the rows, and those equal to
                                       them */
     int64_t way_recorded[DEMO_WAYS], way_as_recorded[DEMO_WAYS];
 } demo_results;

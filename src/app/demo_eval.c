@@ -1,5 +1,5 @@
 /* demo_eval.c - the pair's questions asked by the recipe of its evaluation, as `c2c eval` asks
- * them, and its answers compared with those that the Python original left beside the questions. */
+ * them, and its answers compared with those that are recorded beside the questions. */
 #include "app/demo.h"
 
 #include <stdlib.h>
@@ -51,7 +51,7 @@ static c2c_status open_ways(demo_results *d, const char *folder, const char *fus
     return status;
 }
 
-/* ---- What the original answered ------------------------------------------------------------ */
+/* ---- What is recorded --------------------------------------------------------------------- */
 
 /* The recorded answers of a row against ours. Questions are numbered by their rows. */
 static c2c_status compare_row(demo_results *d, const json_value *row, size_t i, const char *where,

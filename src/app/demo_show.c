@@ -144,8 +144,8 @@ c2c_status demo_show_table(const demo_results *d, bool trained, c2c_error *error
         append_learnt(&out, d);
     else if (d->recorded)
         buffer_printf(&out,
-                      "%lld of %lld answers are, letter by letter, those that the Python original "
-                      "gives from the same files.\n",
+                      "%lld of %lld answers are, letter by letter, those that are recorded beside "
+                      "the questions.\n",
                       (long long)d->as_recorded, (long long)d->recorded);
     buffer_printf(&out,
                   "Asked four ways in %.1f s (known: the sharer knows the answer; told: the chat "
