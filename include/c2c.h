@@ -549,7 +549,7 @@ typedef struct c2c_train_summary {
     int64_t longest_row;                     /* tokens */
     int64_t rows_per_step, steps_per_epoch, steps;
     int64_t memory_bytes;     /* that the largest batch will need, with everything else */
-    int64_t memory_available; /* now; < 0: unknown */
+    int64_t memory_available; /* for that, now; < 0: unknown */
     int64_t batch_that_fits;  /* rows; the recipe's own number where that fits; 0: none */
     double seconds_per_step, tokens_per_second; /* measured; 0 where the batch does not fit */
 } c2c_train_summary;

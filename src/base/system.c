@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -71,11 +72,21 @@ int system_processors(void) {
     return n > 0 ? (int)n : 1;
 }
 
+/* What a limit on addresses (ulimit -v) leaves, INT64_MAX without one. Mapped files count there. */
+static int64_t addresses_left(void) {
+    struct rlimit limit;
+    int64_t pages = number_in_file("/proc/self/statm", "");
+    if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY ||
+        limit.rlim_cur > INT64_MAX || pages < 0)
+        return INT64_MAX;
+    return max_i64((int64_t)limit.rlim_cur - pages * sysconf(_SC_PAGESIZE), 0);
+}
+
 int64_t system_memory_available(void) {
     int64_t available = number_in_file("/proc/meminfo", "MemAvailable:");
     if (available < 0 || available > INT64_MAX / 1024)
         return -1;
-    available *= 1024;
+    available = min_i64(available * 1024, addresses_left());
     /* A container may allow less than the machine has. Cached files count as used there, but give
      * way to whoever needs the memory: mapped weights are such files. */
     int64_t limit = number_in_file("/sys/fs/cgroup/memory.max", "");

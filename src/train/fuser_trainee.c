@@ -13,22 +13,49 @@ static int64_t receiver_tokens(const training_sample *s) {
     return tokens;
 }
 
-/* What to do where a batch has no room: fewer rows at a time, and as many more times. */
-static void add_what_fits(const train_batch *batch, int64_t tokens, c2c_error *error) {
+static training_step step_of(const train_batch *batch, bool learn) {
+    return (training_step){.seed = batch->seed,
+                           .step = (uint32_t)batch->step,
+                           .first_sample = (uint32_t)batch->first,
+                           .learn = learn,
+                           .scale = (float)batch->scale};
+}
+
+/* The most rows of a batch that have room, found by halves; what they leave in the gradients is of
+ * no use to anybody. 0: not even one. */
+static int64_t rows_that_fit(fuser_trainee *f, const train_batch *batch,
+                             const training_sample *samples, bool learn) {
+    const training_step step = step_of(batch, learn);
+    training_result ignored;
+    int64_t rows = batch->count;
+    while (rows > 1) {
+        rows /= 2;
+        if (training_network_run(f->network, samples, (size_t)rows, &step, &ignored, NULL) ==
+            C2C_STATUS_OK)
+            return rows;
+    }
+    return 0;
+}
+
+/* What to do where a batch has no room: fewer rows at a time, and more times. */
+static void add_what_fits(fuser_trainee *f, const train_batch *batch,
+                          const training_sample *samples, bool learn, int64_t tokens,
+                          c2c_error *error) {
     if (!error || error->code != C2C_STATUS_OUT_OF_MEMORY)
         return;
-    if (batch->count > 1)
+    int64_t rows = rows_that_fit(f, batch, samples, learn);
+    if (rows > 0)
         error_set(error, error->code,
-                  "%s; a batch of %lld rows with %lld tokens does not fit: use "
-                  "training.per_device_train_batch_size=%lld and twice the "
+                  "%s; of a batch of %lld rows with %lld tokens %lld rows fit: use "
+                  "training.per_device_train_batch_size=%lld with more "
                   "gradient_accumulation_steps, or training.recompute=true",
-                  error->message, (long long)batch->count, (long long)tokens,
-                  (long long)((batch->count + 1) / 2));
+                  error->message, (long long)batch->count, (long long)tokens, (long long)rows,
+                  (long long)rows);
     else
         error_set(error, error->code,
-                  "%s; one row of %lld tokens does not fit: use a lower training.max_length, or "
-                  "training.recompute=true",
-                  error->message, (long long)tokens);
+                  "%s; of a batch of %lld rows with %lld tokens not even one row fits: use a lower "
+                  "training.max_length, or training.recompute=true",
+                  error->message, (long long)batch->count, (long long)tokens);
 }
 
 static c2c_status run(fuser_trainee *f, const train_batch *batch, bool learn, train_result *result,
@@ -43,14 +70,10 @@ static c2c_status run(fuser_trainee *f, const train_batch *batch, bool learn, tr
         return status;
     for (int64_t i = 0; i < batch->count; i++)
         tokens += receiver_tokens(&samples[i]);
-    const training_step step = {.seed = batch->seed,
-                                .step = (uint32_t)batch->step,
-                                .first_sample = (uint32_t)batch->first,
-                                .learn = learn,
-                                .scale = (float)batch->scale};
+    const training_step step = step_of(batch, learn);
     status = training_network_run(f->network, samples, (size_t)batch->count, &step, &got, error);
     if (status)
-        add_what_fits(batch, tokens, error);
+        add_what_fits(f, batch, samples, learn, tokens, error);
     *result = (train_result){.loss_sum = got.loss_sum, .supervised = got.tokens, .tokens = tokens};
     return status;
 }

@@ -418,24 +418,50 @@ c2c_status train_run(const trainee *t, const train_options *o, c2c_error *error)
     return status;
 }
 
+/* What the parts of steps took. */
+typedef struct step_times {
+    double batches, rest; /* seconds */
+    int64_t tokens, counted;
+} step_times;
+
+/* One batch of a step and what comes once in a step. */
+static c2c_status measure_step(run *r, step_times *times, c2c_error *error) {
+    step_window w = step_plan_window(&r->o->plan, r->step);
+    double started = system_seconds();
+    step_sum sum;
+    w.batches = 1;
+    clear_gradients(r);
+    c2c_status status = run_batches(r, &w, &sum, error);
+    double between = system_seconds();
+    if (status)
+        return status;
+    double norm = optimizer_norm(&r->optimizer, r->t);
+    optimizer_step(&r->optimizer, r->t, r->step, schedule_rate(&r->o->schedule, r->step),
+                   isfinite(norm) ? clip_scale(r, norm) : 0);
+    backend_sync(r->t->backend);
+    times->batches += between - started;
+    times->rest += system_seconds() - between;
+    times->tokens += sum.tokens;
+    times->counted++;
+    r->step++;
+    return C2C_STATUS_OK;
+}
+
 c2c_status train_measure(const trainee *t, const train_options *o, int64_t steps,
                          double *seconds_per_step, double *tokens_per_second, c2c_error *error) {
     run r = {.t = t, .o = o, .log = {.metrics = -1, .events = -1}};
-    double started = 0;
-    int64_t tokens = 0;
+    step_times times = {0};
     c2c_status status = run_init(&r, error);
     steps = min_i64(steps, o->plan.steps);
     for (int64_t i = 0; i < steps && !status; i++) {
-        metric m = {0};
-        if (i <= 1)
-            started = system_seconds();
-        tokens = i <= 1 ? 0 : tokens;
-        status = take_step(&r, &m, error);
-        tokens += m.tokens;
+        if (i == 1)
+            times = (step_times){0}; /* the first one gets memory */
+        status = measure_step(&r, &times, error);
     }
-    double seconds = system_seconds() - started;
-    *seconds_per_step = seconds / (double)max_i64(1, steps - 1);
-    *tokens_per_second = (double)tokens / fmax(seconds, 1e-9);
+    double counted = (double)max_i64(1, times.counted);
+    double batches = (double)min_i64(o->plan.accumulation, o->plan.batches);
+    *seconds_per_step = (times.batches * batches + times.rest) / counted;
+    *tokens_per_second = (double)times.tokens * batches / counted / fmax(*seconds_per_step, 1e-9);
     run_deinit(&r);
     return status;
 }

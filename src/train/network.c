@@ -375,3 +375,8 @@ size_t training_network_bytes(const training_network *n) {
     return (size_t)n->parameters.elements * 2 * sizeof(float) + n->memory.bytes +
            tape_bytes(n->tape);
 }
+
+/* A fuser of its own is made of the weights, and written file by file. */
+double training_network_saving(const training_network *n) {
+    return (double)n->parameters.elements * sizeof(float) + (16 << 20);
+}

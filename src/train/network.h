@@ -114,6 +114,8 @@ void training_network_set_limit(training_network *network, size_t bytes);
 /* Bytes that the network holds now: parameters, gradients, activations of the largest batch so far.
  */
 size_t training_network_bytes(const training_network *network);
+/* Bytes that it takes to save what was learnt, which steps leave alone. */
+double training_network_saving(const training_network *network);
 
 /* Fuser `index` as it is now, in f32 and with the temperatures after `step` steps, to be saved or
  * used like any other; c2c_fuser_close it. */

@@ -88,9 +88,9 @@ static double budget(const training_network *n) {
     if (n->limit > 0)
         return (double)n->limit;
     int64_t available = system_memory_available();
-    return available < 0
-               ? HUGE_VAL
-               : (double)available + (double)n->memory.bytes + (double)tape_bytes(n->tape);
+    return available < 0 ? HUGE_VAL
+                         : (double)available + (double)n->memory.bytes +
+                               (double)tape_bytes(n->tape) - training_network_saving(n);
 }
 
 /* ---- Taking memory ------------------------------------------------------------------------ */

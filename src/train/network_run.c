@@ -118,5 +118,7 @@ c2c_status training_network_run(training_network *n, const training_sample *samp
     result->tokens = n->plan.graded;
     result->loss_sum = sum_losses(n);
     tape_reset(n->tape);
+    if (status == C2C_STATUS_OUT_OF_MEMORY)
+        step_memory_release(n); /* a smaller batch shall have it */
     return status;
 }

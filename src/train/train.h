@@ -257,8 +257,8 @@ c2c_status train_check_folder(const char *folder, bool resume, c2c_error *error)
 /* Trains, from the newest complete checkpoint on with `resume`, to the end or until the callback
  * stops it. */
 c2c_status train_run(const trainee *t, const train_options *options, c2c_error *error);
-/* Takes `steps` steps without a trace but in the trainee, and says how long the last ones took, the
- * first aside, which gets memory. */
+/* Takes `steps` steps of one batch each, without a trace but in the trainee, and says how long a
+ * whole step takes; the first is not counted, it gets memory. */
 c2c_status train_measure(const trainee *t, const train_options *options, int64_t steps,
                          double *seconds_per_step, double *tokens_per_second, c2c_error *error);
 

@@ -3,6 +3,7 @@
 #include "train/data.h"
 #include "train/fuser_trainee.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* The optimizer's constants, which recipes do not set. */
@@ -323,29 +324,63 @@ static c2c_status list_lengths(training *t, row_length **lengths, c2c_error *err
     return status;
 }
 
-/* Activations grow with the tokens of a batch: what the longest row takes says what the longest
- * rows of one batch will. */
+/* What a step holds after the gradient of a batch of these rows. */
+typedef struct probe {
+    double tokens, bytes;
+} probe;
+
+static c2c_status probe_take(probe *p, training *t, const row_length *rows, int64_t count,
+                             c2c_error *error) {
+    train_result result;
+    uint32_t *numbers = malloc((size_t)count * sizeof *numbers);
+    if (!numbers)
+        return error_memory(error, (size_t)count * sizeof *numbers, "rows of a batch");
+    p->tokens = 0;
+    for (int64_t i = 0; i < count; i++) {
+        numbers[i] = rows[i].row;
+        p->tokens += (double)rows[i].tokens;
+    }
+    const train_batch batch = {.rows = numbers, .count = count, .seed = t->recipe.seed, .scale = 1};
+    c2c_status status = t->trainee.gradient(t->trainee.user, &batch, &result, error);
+    p->bytes = (double)training_network_bytes(t->network);
+    free(numbers);
+    return status;
+}
+
+/* Activations grow with the tokens of a batch. The shortest row, and then rows of at least four
+ * times its tokens, the longest ones first, say how much there is for each token and how much
+ * anyway. */
+static c2c_status probe_both(probe probes[2], training *t, const row_length *lengths,
+                             c2c_error *error) {
+    const row_length *shortest = &lengths[t->train_rows - 1];
+    int64_t most = min_i64(t->recipe.batch, t->train_rows), count = 0, tokens = 0;
+    while (count < most && (count == 0 || tokens < 4 * shortest->tokens))
+        tokens += lengths[count++].tokens;
+    c2c_status status = probe_take(&probes[0], t, shortest, 1, error);
+    return status ? status : probe_take(&probes[1], t, lengths, count, error);
+}
+
+/* What the longest rows of one batch will take, and how many of them have room. */
 static c2c_status foresee_memory(training *t, c2c_train_summary *s, c2c_error *error) {
     row_length *lengths;
-    train_result result;
+    probe probes[2];
+    double held = (double)training_network_bytes(t->network) + (double)data_set_bytes(t->data);
     c2c_status status = list_lengths(t, &lengths, error);
-    size_t before = training_network_bytes(t->network);
     if (!status)
-        status = t->trainee.gradient(
-            t->trainee.user,
-            &(train_batch){.rows = &lengths[0].row, .count = 1, .seed = t->recipe.seed, .scale = 1},
-            &result, error);
+        status = probe_both(probes, t, lengths, error);
     if (!status) {
-        size_t after = training_network_bytes(t->network);
-        double token = (double)(after - before) / (double)max_i64(1, lengths[0].tokens);
-        double fixed = (double)(before + data_set_bytes(t->data)) +
-                       2.0 * sizeof(float) * (double)t->trainee.count;
-        double need = fixed;
-        int64_t room = s->memory_available;
-        for (int64_t i = 0; i < min_i64(t->recipe.batch, t->train_rows); i++) {
-            need += token * (double)lengths[i].tokens;
-            if (room < 0 || need <= (double)room)
-                s->batch_that_fits = i + 1 == t->train_rows ? t->recipe.batch : i + 1;
+        double more = probes[1].tokens - probes[0].tokens, tokens = 0, need = 0;
+        double each = more > 0 ? (probes[1].bytes - probes[0].bytes) / more : 0;
+        double others = (double)data_set_bytes(t->data) + training_network_saving(t->network) +
+                        2.0 * sizeof(float) * (double)t->trainee.count;
+        int64_t most = min_i64(t->recipe.batch, t->train_rows);
+        if (s->memory_available >= 0)
+            s->memory_available += (int64_t)held;
+        for (int64_t i = 0; i < most; i++) {
+            tokens += (double)lengths[i].tokens;
+            need = probes[1].bytes + others + each * fmax(0, tokens - probes[1].tokens);
+            if (s->memory_available < 0 || need <= (double)s->memory_available)
+                s->batch_that_fits = i + 1 == most ? t->recipe.batch : i + 1;
         }
         s->memory_bytes = (int64_t)need;
     }
