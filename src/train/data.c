@@ -27,6 +27,7 @@ void data_set_close(data_set *set) {
     for (int i = 0; i < ROW_FATES; i++)
         free(set->reasons[i]);
     free(set->files);
+    buffer_free(&set->missing);
     free(set->samples);
     free(set->ids);
     free(set->sections);
@@ -75,9 +76,21 @@ void data_set_describe(const data_set *set, buffer *text) {
     }
 }
 
+void data_place_write(buffer *out, const char *file, int64_t line, int64_t row) {
+    buffer_printf(out, "%s: ", file);
+    if (row > line) /* several rows in one line */
+        buffer_printf(out, "row %" PRId64 ", ", row);
+    buffer_printf(out, "line %" PRId64, line);
+}
+
 void data_set_name(const data_set *set, int64_t i, buffer *name) {
     const data_sample *sample = &set->samples[i];
-    buffer_printf(name, "%s: line %" PRId64, set->files[sample->file], sample->line);
+    data_place_write(name, set->files[sample->file], sample->line, sample->row);
+}
+
+int data_set_missing(const data_set *set, const char **names) {
+    *names = set->missing.data ? set->missing.data : "";
+    return set->missing_count;
 }
 
 /* FNV-1a over 32-bit words. */

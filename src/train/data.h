@@ -165,7 +165,10 @@ int64_t data_set_rows(const data_set *set, row_fate fate); /* that met this fate
 const char *data_set_reason(const data_set *set, row_fate fate);
 /* Appends what became of the rows, as one line of words: "10454 rows: 10321 kept, ...". */
 void data_set_describe(const data_set *set, buffer *text);
-/* Appends "FILE: line 17", for messages about sample i. */
+/* How many tasks of a data type of many files have none, and their names, with commas. */
+int data_set_missing(const data_set *set, const char **names);
+/* Appends "FILE: line 17", for messages about sample i; "FILE: row 17, line 1" where a line
+ * holds several rows. */
 void data_set_name(const data_set *set, int64_t i, buffer *name);
 /* A checksum of all ids and labels: of equal sets it is equal. */
 uint64_t data_set_checksum(const data_set *set);

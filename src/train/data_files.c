@@ -199,14 +199,26 @@ static void help_hub(const data_wanted *w, const char *folder, buffer *help) {
                   w->config && w->file_of_config ? w->config : w->split);
 }
 
-static c2c_status fail_path(const data_wanted *w, buffer *help, c2c_error *error) {
+/* Folders in which a path that is not absolute was looked for, as the message lists them. */
+static void list_folders(const data_wanted *w, const data_places *places, buffer *looked) {
+    for (size_t i = 0; w->path[0] != '/' && i < places->folder_count; i++)
+        buffer_printf(looked, "%s%s", i ? ", " : ", here and in ", places->folders[i]);
+}
+
+static c2c_status fail_path(const data_wanted *w, const data_places *places, buffer *help,
+                            c2c_error *error) {
+    buffer looked = {0};
     if (help)
         help_path(w, help);
-    return error_set(error, C2C_STATUS_NOT_FOUND,
-                     "%s: expected a .jsonl, .json or .csv file of rows, or a folder that holds "
-                     "%s.jsonl; found %s",
-                     w->path, w->split,
-                     folder_exists(w->path) ? "a folder without one" : "nothing");
+    list_folders(w, places, &looked);
+    c2c_status status = error_set(
+        error, C2C_STATUS_NOT_FOUND,
+        "%s: expected a .jsonl, .json or .csv file of rows, or a folder that holds %s.jsonl; found "
+        "%s%s",
+        w->path, w->split, folder_exists(w->path) ? "a folder without one" : "nothing",
+        looked.data ? looked.data : "");
+    buffer_free(&looked);
+    return status;
 }
 
 static c2c_status fail_hub(const data_wanted *w, const data_places *places, buffer *help,
@@ -248,7 +260,8 @@ c2c_status data_file_find(char **path, const data_wanted *wanted, const data_pla
             try_cache(&s, places->caches[i]);
     } else {
         return error_set(error, C2C_STATUS_INVALID_ARGUMENT,
-                         "expected \"data_path\", a file of rows, found no such key");
+                         "expected \"data_path\", a file of rows (.jsonl, .json or .csv) or a "
+                         "folder that holds one, found no such key");
     }
     if (s.failed) {
         free(s.found);
@@ -257,5 +270,6 @@ c2c_status data_file_find(char **path, const data_wanted *wanted, const data_pla
     *path = s.found;
     if (s.found)
         return C2C_STATUS_OK;
-    return wanted->path ? fail_path(wanted, help, error) : fail_hub(wanted, places, help, error);
+    return wanted->path ? fail_path(wanted, places, help, error)
+                        : fail_hub(wanted, places, help, error);
 }

@@ -16,7 +16,7 @@ typedef struct row_slot {
     row_chat chat;
     encoded_chat encoded;
     row_fate fate;
-    int64_t line;
+    int64_t line, row;
     c2c_status status;
     c2c_error why, error;
 } row_slot;
@@ -30,6 +30,7 @@ typedef struct data_loader {
     row_slot *slots; /* [ROWS_AT_ONCE] */
     int64_t slot_count;
     int64_t rows, passed; /* read so far; left by the filters */
+    int64_t file_rows;    /* read of this file */
     bool ended;           /* num_samples are there */
     c2c_error *error;
 } data_loader;
@@ -67,6 +68,7 @@ static c2c_status keep_sample(data_loader *l, const row_slot *slot) {
     set->samples[set->count++] = (data_sample){.ids = set->ids_used,
                                                .sections = set->sections_used,
                                                .line = slot->line,
+                                               .row = slot->row,
                                                .tokens = (int32_t)e->tokens,
                                                .first_label = (int32_t)e->first_label,
                                                .section_count = (uint32_t)sections,
@@ -88,9 +90,12 @@ static c2c_status drop_row(data_loader *l, const row_slot *slot) {
     /* The message of a row that could not be read has its place already. */
     if (strncmp(why, set->files[set->file_count - 1], strlen(set->files[set->file_count - 1])) == 0)
         error_set(&text, C2C_STATUS_OK, "%s", why);
-    else
-        error_set(&text, C2C_STATUS_OK, "%s: line %" PRId64 ": %s", set->files[set->file_count - 1],
-                  slot->line, why);
+    else {
+        buffer place = {0};
+        data_place_write(&place, set->files[set->file_count - 1], slot->line, slot->row);
+        error_set(&text, C2C_STATUS_OK, "%s: %s", place.data ? place.data : "", why);
+        buffer_free(&place);
+    }
     set->reasons[slot->fate] = string_copy(text.message);
     return set->reasons[slot->fate] ? C2C_STATUS_OK
                                     : error_memory(l->error, sizeof text, "a message");
@@ -205,6 +210,7 @@ static c2c_status collect_row(data_loader *l, row_reader *reader, const json_val
                              .error = &slot->why};
     slot->fate = found ? ROW_BAD : ROW_KEPT;
     slot->line = rows_line(reader);
+    slot->row = ++l->file_rows;
     slot->status = C2C_STATUS_OK;
     slot->chat.count = 0;
     if (found)
@@ -266,6 +272,7 @@ static c2c_status read_file(data_loader *l, char *path, const char *task) {
     }
     l->set->files = files;
     files[l->set->file_count++] = path;
+    l->file_rows = 0;
     c2c_status status = rows_open(&reader, path, NULL, l->error);
     if (!status)
         status = read_rows(l, reader, task);
@@ -283,12 +290,21 @@ static c2c_status find_and_read(data_loader *l, const char *config, buffer *help
                                 .file_of_config = l->kind->by_task};
     char *path;
     c2c_status status = data_file_find(&path, &wanted, &l->options->places, help, l->error);
+    if (status == C2C_STATUS_INVALID_ARGUMENT)
+        error_prefix(l->error, "%s: data: kwargs", l->options->where);
     return status ? status : read_file(l, path, l->kind->by_task ? config : NULL);
+}
+
+/* Notes a task without a file. What is said where there is none at all is about the first. */
+static void note_missing(data_loader *l, const char *config, c2c_error *first) {
+    if (l->set->missing_count++ == 0 && l->error)
+        *first = *l->error;
+    buffer_printf(&l->set->missing, "%s%s", l->set->missing.length ? ", " : "", config);
 }
 
 /* One task, or all whose files are there. */
 static c2c_status read_tasks(data_loader *l, buffer *help) {
-    bool any = false;
+    c2c_error first = {0};
     c2c_status status = C2C_STATUS_OK;
     const longbench_task *task;
     for (size_t i = 0; (task = longbench_task_at(i)) && !l->ended; i++) {
@@ -298,14 +314,19 @@ static c2c_status read_tasks(data_loader *l, buffer *help) {
         if (!wanted)
             continue;
         snprintf(config, sizeof config, "%s%s", task->name, l->kwargs.longbench_e ? "_e" : "");
-        if (help)
-            buffer_clear(help);
-        status = find_and_read(l, config, help);
-        if (status && status != C2C_STATUS_NOT_FOUND)
+        status = find_and_read(l, config, l->set->missing_count ? NULL : help);
+        if (status == C2C_STATUS_NOT_FOUND)
+            note_missing(l, config, &first);
+        else if (status)
             return status;
-        any = any || !status;
     }
-    return any ? C2C_STATUS_OK : status;
+    if (l->set->missing.failed)
+        return error_memory(l->error, 64, "names of tasks");
+    if (l->set->file_count)
+        return C2C_STATUS_OK;
+    if (l->error)
+        *l->error = first;
+    return C2C_STATUS_NOT_FOUND;
 }
 
 static c2c_status refuse_empty(const data_loader *l) {

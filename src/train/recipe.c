@@ -170,7 +170,7 @@ static c2c_status get_choice(const section *s, const char *key, const char *cons
 static c2c_status refuse_others(const train_recipe *r, const json_value *root, c2c_error *error) {
     const json_value *model = json_get(root, "model"), *training = json_get(root, "training");
     const json_value *type = json_get(json_get(model, "projector"), "type");
-    if (json_get(model, "baseline_model") && !json_get(model, "base_model"))
+    if (json_get(model, "baseline_model"))
         return error_set(error, C2C_STATUS_UNSUPPORTED,
                          "%s: model: \"baseline_model\": this is a baseline recipe, which "
                          "fine-tunes one model%s; only fusers between two models are trained here "

@@ -79,9 +79,18 @@ static c2c_status open_data(training *t, c2c_error *error) {
     return status;
 }
 
-/* Says how many rows are left out, and why. */
+/* Says which files are not there, how many rows are left out, and why. */
 static int64_t note_left_out(const training *t) {
     int64_t left_out = 0;
+    const char *names;
+    int missing = data_set_missing(t->data, &names);
+    if (missing > 0) {
+        buffer text = {0};
+        buffer_printf(&text, "%d tasks have no file and are left out: %s", missing, names);
+        if (!text.failed)
+            tell(t, (c2c_train_event){.kind = C2C_TRAIN_EVENT_NOTE, .text = text.data});
+        buffer_free(&text);
+    }
     for (int fate = ROW_KEPT + 1; fate < ROW_FATES; fate++) {
         int64_t rows = data_set_rows(t->data, (row_fate)fate);
         const char *reason = data_set_reason(t->data, (row_fate)fate);

@@ -99,6 +99,23 @@ static void test_fates(void **state) {
     data_set_close(NULL);
 }
 
+/* Where a whole array is one line, the line names no row. */
+static void test_rows_of_one_line(void **state) {
+    (void)state;
+    data_set *set;
+    buffer name = {0};
+    static const char row[] = "{'messages': [{'role': 'user', 'content': 'What?'}, {'role': "
+                              "'assistant', 'content': 'That is it.'}]}";
+    char array[1024];
+    snprintf(array, sizeof array, "[%s, {}, %s]", row, row);
+    assert_ok(open_text(&set, "MessagesDataset", "rows.json", array, "", &plain, 1));
+    assert_int_equal(data_set_count(set), 2);
+    data_set_name(set, 1, &name);
+    assert_non_null(strstr(name.data, "rows.json: row 3, line 1"));
+    buffer_free(&name);
+    data_set_close(set);
+}
+
 /* Every number of a sample follows from two encodings: the instruction's and the chat's. */
 static void test_a_sample(void **state) {
     (void)state;
@@ -247,7 +264,7 @@ static void test_bad_sets(void **state) {
     assert_null(set);
     const data_options none = {.type = "MessagesDataset", .where = "r.yaml", .models = plain};
     assert_fails(data_set_open(&set, &none, NULL, &test_error), C2C_STATUS_INVALID_ARGUMENT,
-                 "data_path");
+                 "r.yaml: data: kwargs", "data_path");
 }
 
 static bool stop(void *user, int64_t count, double share) {
@@ -458,6 +475,10 @@ static void test_longbench(void **state) {
     assert_ok(data_set_open(&set, &options, NULL, &test_error)); /* the one task that is there */
     assert_int_equal(data_set_count(set), 10);
     assert_int_equal(data_set_rows(set, ROW_HELD_OUT), 16 - 10);
+    const char *names;
+    assert_int_equal(data_set_missing(set, &names), 12); /* of the 13 of LongBench-E */
+    assert_non_null(strstr(names, "qasper_e, "));
+    assert_null(strstr(names, "trec_e"));
     int64_t whole = data_set_longest(set);
     data_set_close(set);
     json_document *kwargs;
@@ -479,17 +500,12 @@ static void test_longbench(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fates),
-        cmocka_unit_test(test_a_sample),
-        cmocka_unit_test(test_filters),
-        cmocka_unit_test(test_generated_rows),
-        cmocka_unit_test(test_threads_do_not_matter),
-        cmocka_unit_test(test_bad_sets),
-        cmocka_unit_test(test_reading_can_be_stopped),
-        cmocka_unit_test(test_aligned_samples),
-        cmocka_unit_test(test_aligned_batches),
-        cmocka_unit_test(test_types),
-        cmocka_unit_test(test_longbench),
+        cmocka_unit_test(test_fates),           cmocka_unit_test(test_rows_of_one_line),
+        cmocka_unit_test(test_a_sample),        cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_generated_rows),  cmocka_unit_test(test_threads_do_not_matter),
+        cmocka_unit_test(test_bad_sets),        cmocka_unit_test(test_reading_can_be_stopped),
+        cmocka_unit_test(test_aligned_samples), cmocka_unit_test(test_aligned_batches),
+        cmocka_unit_test(test_types),           cmocka_unit_test(test_longbench),
     };
     return cmocka_run_group_tests(tests, models_open, models_close);
 }

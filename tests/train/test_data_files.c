@@ -123,6 +123,9 @@ static void test_what_is_said(void **state) {
     assert_fails(data_file_find(&path, &wanted, &places, &help, &test_error), C2C_STATUS_NOT_FOUND,
                  "/nowhere/saved", "found nothing");
     assert_non_null(strstr(help.data, "load_from_disk(\"/nowhere/saved\")"));
+    wanted.path = "saved";
+    assert_fails(data_file_find(&path, &wanted, &places, NULL, &test_error), C2C_STATUS_NOT_FOUND,
+                 "found nothing, here and in /nowhere/a, /nowhere/b");
     buffer_free(&help);
 }
 

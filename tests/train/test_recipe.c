@@ -153,6 +153,7 @@ static void test_refused(void **state) {
         {"model.teacher_model=~", "expected a name or path"},
         {"model.teacher_model={}", "at least one"},
         {"model.include_response=yes", "include_response"},
+        {"model.baseline_model=x/y", "this is a baseline recipe, which fine-tunes one model;"},
         {"model.projector.type=ReplaceProjector", "oracle"},
         {"model.projector.type=Projector", "Projector"},
         {"model.projector.params.num_layers=1", "num_layers"},
