@@ -65,6 +65,13 @@ c2c_status backend_alloc(backend *b, void **memory, size_t bytes, c2c_error *err
     return b->class->alloc(b, memory, bytes, error);
 }
 
+c2c_status backend_alloc_whole(backend *b, void **memory, size_t bytes, c2c_error *error) {
+    c2c_status status = backend_alloc(b, memory, bytes, error);
+    if (!status && b->class->fill)
+        b->class->fill(b, *memory);
+    return status;
+}
+
 void backend_release(backend *b, void *memory) {
     if (memory)
         b->class->release(b, memory);

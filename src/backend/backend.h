@@ -433,6 +433,7 @@ typedef struct backend_class {
     void (*close)(backend *b);
     c2c_status (*alloc)(backend *b, void **memory, size_t bytes, c2c_error *error);
     void (*release)(backend *b, void *memory);
+    void (*fill)(backend *b, void *memory); /* see backend_alloc_whole; may be NULL */
     c2c_status (*import)(backend *b, const void **memory, const void *host, size_t bytes,
                          c2c_error *error);
     void (*release_import)(backend *b, const void *memory);
@@ -464,6 +465,9 @@ void backend_close(backend *b);
  * backend_release (NULL is fine). */
 c2c_status backend_alloc(backend *b, void **memory, size_t bytes, c2c_error *error);
 void backend_release(backend *b, void *memory);
+/* The same for memory that will be touched from end to end, many times: it may be taken in pages of
+ * a larger size. */
+c2c_status backend_alloc_whole(backend *b, void **memory, size_t bytes, c2c_error *error);
 
 /* Host bytes as backend memory, read-only: the bytes themselves on the CPU, a copy elsewhere. The
  * host bytes must live until backend_release_import (NULL is fine). */

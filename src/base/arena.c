@@ -1,8 +1,12 @@
 /* arena.c - memory given out in pieces and freed at once; blocks double in size up to a limit, so
- * that one large piece does not make every later block large. */
+ * that one large piece does not make every later block large. A piece beyond the limit comes from
+ * the system and goes back to it: malloc would keep such memory, where later pieces lie behind it.
+ */
+#define _GNU_SOURCE
 #include "base/base.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define ALIGNMENT    16
 #define LARGEST_STEP ((size_t)1 << 20)
@@ -23,10 +27,20 @@ static block *block_new(size_t size) {
     size_t total;
     if (!size_add(size, HEADER, &total))
         return NULL;
-    block *b = malloc(total);
-    if (b)
-        *b = (block){.size = size};
+    block *b = size <= LARGEST_STEP
+                   ? malloc(total)
+                   : mmap(NULL, total, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!b || b == MAP_FAILED)
+        return NULL;
+    *b = (block){.size = size};
     return b;
+}
+
+static void block_free(block *b) {
+    if (b->size <= LARGEST_STEP)
+        free(b);
+    else
+        munmap(b, b->size + HEADER);
 }
 
 arena *arena_new(size_t first_block) {
@@ -48,7 +62,7 @@ void arena_free(arena *a) {
         return;
     for (block *b = a->first, *next; b; b = next) {
         next = b->next;
-        free(b);
+        block_free(b);
     }
     free(a);
 }

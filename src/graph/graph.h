@@ -59,13 +59,13 @@ float *tape_shadow(const tape *t, const void *memory);
  * then gradients of learned memory are not whole. */
 c2c_status tape_backward(tape *t, c2c_error *error);
 /* Forgets what was recorded and makes all shadows 0 but those of learned memory. The memory for
- * copies is kept, in one piece, so that the next step of this size asks for none. */
+ * copies is kept, so that the next step of this size asks for none. */
 void tape_reset(tape *t);
 
 /* Copies may take up so many bytes in all; more is a failure like any lack of memory. */
 void tape_set_limit(tape *t, size_t bytes);
 
-/* Bytes of copies that are held, and ops that are recorded. */
+/* Bytes of copies that were held at most, and ops that are recorded. */
 size_t tape_bytes(const tape *t);
 size_t tape_length(const tape *t);
 

@@ -107,7 +107,18 @@ void copy_list_forget(copy_list *list, span written) {
 
 #define STORE_FIRST_BLOCK ((size_t)4 << 20)
 
+/* So many blocks become one when the store is reset. A few stay as they are: a new one would have
+ * to be touched for the first time, which takes the system longer than a step should. */
+#define STORE_MERGE_BLOCKS (STORE_MAX_BLOCKS / 2)
+
 size_t store_bytes(const store *s) {
+    size_t bytes = 0;
+    for (int i = 0; i < s->count; i++)
+        bytes += s->blocks[i].most_used;
+    return bytes;
+}
+
+static size_t blocks_bytes(const store *s) {
     size_t bytes = 0;
     for (int i = 0; i < s->count; i++)
         bytes += s->blocks[i].bytes;
@@ -117,13 +128,13 @@ size_t store_bytes(const store *s) {
 /* Blocks double in size, so that the room is never used up by their number. */
 static bool add_block(store *s, size_t bytes) {
     size_t wanted = s->count ? s->blocks[s->count - 1].bytes : STORE_FIRST_BLOCK / 2;
-    size_t held = store_bytes(s), left = s->limit > held ? s->limit - held : 0;
+    size_t held = blocks_bytes(s), left = s->limit > held ? s->limit - held : 0;
     void *memory;
     wanted = wanted < ((size_t)256 << 20) ? wanted * 2 : wanted;
     wanted = wanted > left ? left : wanted;
     wanted = wanted < bytes ? bytes : wanted;
     if (s->count == STORE_MAX_BLOCKS || wanted > left ||
-        backend_alloc(s->backend, &memory, wanted, NULL))
+        backend_alloc_whole(s->backend, &memory, wanted, NULL))
         return false;
     s->blocks[s->count++] = (store_block){.memory = memory, .bytes = wanted};
     return true;
@@ -138,6 +149,7 @@ void *store_take(store *s, size_t bytes) {
         if (block->bytes - block->used < bytes)
             continue;
         block->used += bytes;
+        block->most_used = block->used > block->most_used ? block->used : block->most_used;
         return block->memory + block->used - bytes;
     }
 }
@@ -153,10 +165,10 @@ void store_return(store *s, store_mark to) {
 }
 
 void store_reset(store *s) {
-    size_t bytes = store_bytes(s);
+    size_t bytes = blocks_bytes(s);
     void *memory;
     store_return(s, (store_mark){0});
-    if (s->count < 2)
+    if (s->count < STORE_MERGE_BLOCKS)
         return;
     backend_sync(s->backend); /* queued ops may name the blocks */
     store_deinit(s);

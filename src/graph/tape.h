@@ -29,10 +29,10 @@ typedef struct region {
     bool used; /* its shadow may hold something */
 } region;
 
-/* Backend memory in pieces, given back in reverse. */
+/* Backend memory in pieces, given back in reverse. What was never used has not been touched. */
 typedef struct store_block {
     char *memory;
-    size_t bytes, used;
+    size_t bytes, used, most_used;
 } store_block;
 
 #define STORE_MAX_BLOCKS 64
@@ -52,9 +52,10 @@ typedef struct store_mark {
 void *store_take(store *s, size_t bytes);
 store_mark store_position(const store *s);
 void store_return(store *s, store_mark to);
-/* Everything is given back, and lies in one block from now on if there is memory for that. */
+/* Everything is given back. */
 void store_reset(store *s);
 void store_deinit(store *s);
+/* Bytes that were used at most. */
 size_t store_bytes(const store *s);
 
 /* A copy of watched memory as it is now. */

@@ -132,10 +132,10 @@ static c2c_status take_parameters(training_network *n, const c2c_pair *pairs, c2
     if ((status = visit_projectors(&w, list_tensor, error)))
         return status;
     size_t bytes = (size_t)p->elements * sizeof(float);
-    if ((status = backend_alloc(n->inner, &memory, bytes, error)))
+    if ((status = backend_alloc_whole(n->inner, &memory, bytes, error)))
         return status;
     p->values = memory;
-    if ((status = backend_alloc(n->inner, &memory, bytes, error)))
+    if ((status = backend_alloc_whole(n->inner, &memory, bytes, error)))
         return status;
     p->gradients = memory;
     w.count = 0;

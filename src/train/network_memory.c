@@ -101,7 +101,7 @@ static c2c_status take(training_network *n, void *pointer, int64_t count, size_t
     void *memory;
     if (!size_mul((size_t)count, size, &bytes))
         return error_memory(error, SIZE_MAX, "a training step");
-    c2c_status status = backend_alloc(n->inner, &memory, bytes, error);
+    c2c_status status = backend_alloc_whole(n->inner, &memory, bytes, error);
     if (status)
         return status;
     memcpy(pointer, &memory, sizeof memory);

@@ -14,12 +14,12 @@ c2c_status optimizer_init(optimizer *o, const trainee *t, const adamw_options *o
     size_t bytes = (size_t)t->count * sizeof(float);
     void *first = NULL, *second = NULL, *sums = NULL;
     *o = (optimizer){.backend = t->backend, .count = t->count, .options = *options};
-    c2c_status status = backend_alloc(t->backend, &first, bytes, error);
+    c2c_status status = backend_alloc_whole(t->backend, &first, bytes, error);
     if (!status)
-        status = backend_alloc(t->backend, &second, bytes, error);
+        status = backend_alloc_whole(t->backend, &second, bytes, error);
     if (!status)
-        status =
-            backend_alloc(t->backend, &sums, (size_t)sums_of(t->count) * sizeof(double), error);
+        status = backend_alloc_whole(t->backend, &sums, (size_t)sums_of(t->count) * sizeof(double),
+                                     error);
     o->first = first;
     o->second = second;
     o->sums = sums;

@@ -142,6 +142,13 @@ static c2c_status open_recipe(training *t, c2c_error *error) {
     return C2C_STATUS_OK;
 }
 
+static void close_fusers(training *t) {
+    for (size_t i = 0; i < C2C_MAX_SHARERS; i++) {
+        c2c_fuser_close(t->fusers[i]);
+        t->fusers[i] = NULL;
+    }
+}
+
 static c2c_status open_network(training *t, c2c_error *error) {
     c2c_pair pairs[C2C_MAX_SHARERS];
     c2c_status status = C2C_STATUS_OK;
@@ -157,6 +164,7 @@ static c2c_status open_network(training *t, c2c_error *error) {
         status = training_network_open(&t->network, t->receiver, pairs, t->sharer_count, &options,
                                        error);
     /* The network has copies of its own. */
+    close_fusers(t);
     const sample_source source = {.user = t, .fill = fill, .name = name_row};
     if (!status)
         fuser_trainee_init(&t->fuser_trainee, &t->trainee, t->network, &source, t->sharer_count,
@@ -250,8 +258,7 @@ static void training_close(training *t) {
     data_batch_deinit(&t->batch);
     data_set_close(t->data);
     training_network_close(t->network);
-    for (size_t i = 0; i < C2C_MAX_SHARERS; i++)
-        c2c_fuser_close(t->fusers[i]);
+    close_fusers(t);
     free(t->rows);
     buffer_free(&t->recipe_text);
     train_recipe_close(&t->recipe);

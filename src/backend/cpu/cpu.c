@@ -28,6 +28,11 @@ static void cpu_release(backend *b, void *memory) {
     cpu_memory_free(memory);
 }
 
+static void cpu_fill(backend *b, void *memory) {
+    (void)b;
+    cpu_memory_fill(memory);
+}
+
 /* Mapped weights are used where they lie. */
 static c2c_status cpu_import(backend *b, const void **memory, const void *host, size_t bytes,
                              c2c_error *error) {
@@ -102,6 +107,7 @@ static const backend_class cpu_class = {
     .close = cpu_close,
     .alloc = cpu_alloc,
     .release = cpu_release,
+    .fill = cpu_fill,
     .import = cpu_import,
     .release_import = cpu_release_import,
     .reserve = cpu_reserve,

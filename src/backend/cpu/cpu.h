@@ -133,5 +133,7 @@ double cpu_measure_read_of(backend *b, const void *memory, size_t bytes);
 /* Zeroed memory aligned to 64 that knows its size; NULL when there is none. */
 void *cpu_memory_new(size_t bytes);
 void cpu_memory_free(void *memory);
+/* All of it will be used: taken from the system in large pages, where it gives them. */
+void cpu_memory_fill(void *memory);
 
 #endif

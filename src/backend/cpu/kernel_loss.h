@@ -4,7 +4,9 @@
 
 #include <math.h>
 
-typedef double vec_doubles __attribute__((vector_size(LANES * 8)));
+/* Half of the lanes: as doubles they are as wide as a vec. */
+typedef float vec_half __attribute__((vector_size(LANES * 2)));
+typedef double vec_doubles __attribute__((vector_size(LANES * 4)));
 
 /* Logits whose e^x are added up in f32 before the sum goes into an f64. */
 #define LOSS_CHUNK 4096
@@ -68,6 +70,15 @@ static void kernel_cross_entropy(const void *args, int64_t group, int64_t begin,
     }
 }
 
+KERNEL_INLINE void add_squares(vec_doubles *low, vec_doubles *high, const float *x) {
+    vec_half halves[2];
+    memcpy(halves, x, sizeof halves);
+    vec_doubles a = __builtin_convertvector(halves[0], vec_doubles);
+    vec_doubles b = __builtin_convertvector(halves[1], vec_doubles);
+    *low += a * a;
+    *high += b * b;
+}
+
 /* begin .. end-1 are blocks of SQUARED_NORM_BLOCK elements here. */
 static void kernel_squared_norm(const void *args, int64_t group, int64_t begin, int64_t end) {
     (void)group;
@@ -75,14 +86,19 @@ static void kernel_squared_norm(const void *args, int64_t group, int64_t begin, 
     for (int64_t block = begin; block < end; block++) {
         int64_t i = block * SQUARED_NORM_BLOCK;
         int64_t last = min_i64(i + SQUARED_NORM_BLOCK, a->count);
-        vec_doubles sum = {0};
+        vec_doubles low = {0}, high = {0};
         double total = 0;
-        for (; i < last; i += LANES) {
-            vec_doubles x = __builtin_convertvector(vec_load_some(a->x + i, last - i), vec_doubles);
-            sum += x * x;
+        for (; i + LANES <= last; i += LANES)
+            add_squares(&low, &high, a->x + i);
+        if (i < last) {
+            float rest[LANES];
+            vec_store(rest, vec_load_part(a->x + i, last - i));
+            add_squares(&low, &high, rest);
         }
-        for (int l = 0; l < LANES; l++)
-            total += sum[l];
+        for (int l = 0; l < LANES / 2; l++)
+            total += low[l];
+        for (int l = 0; l < LANES / 2; l++)
+            total += high[l];
         a->blocks[block] = total;
     }
 }

@@ -36,6 +36,15 @@ void *cpu_memory_new(size_t bytes) {
     return (char *)base + HEADER_BYTES;
 }
 
+/* Large pages cost less to get, and their addresses less to find. A system without them says no,
+ * and nothing is lost. */
+void cpu_memory_fill(void *memory) {
+    void *base = (char *)memory - HEADER_BYTES;
+    size_t total = ((memory_header *)base)->bytes;
+    if (total >= MAP_FROM)
+        (void)madvise(base, total, MADV_HUGEPAGE);
+}
+
 void cpu_memory_free(void *memory) {
     if (!memory)
         return;
