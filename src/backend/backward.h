@@ -2,10 +2,10 @@
  * forward pass (random numbers, dropout, the loss), and what moves weights. The second half of
  * backend.h, which includes this file: its rules hold here, too.
  *
- * dx is the gradient of x. Gradients are always added to what is there (+=). A gradient that nobody
- * needs has no table, or NULL in it, and what only it needs is not computed. Weights may be shared:
- * several groups may name one dw (or db, dgate), and linear_backward_x one dx; they are added in
- * the order of the groups. All other outputs of a call lie apart, and none is an input.
+ * dx is the gradient of x. Gradients are added to what is there (+=), unless said. A gradient that
+ * nobody needs has no table, or NULL in it, and what only it needs is not computed. Weights may be
+ * shared: several groups may name one dw (or db, dgate), and linear_backward_x one dx; they are
+ * added in the order of the groups. All other outputs of a call lie apart, and none is an input.
  */
 #ifndef C2C_BACKEND_BACKWARD_H
 #define C2C_BACKEND_BACKWARD_H
@@ -28,8 +28,9 @@ typedef struct linear_backward_x_args {
     int64_t rows, in, out, dx_stride, dy_stride, w_stride;
 } linear_backward_x_args;
 
-/* dw[p][o, i] += sum_n dy[p][n, o] * x[p][n, i], and db[p][o] += sum_n dy[p][n, o]. LINEAR_BF16
- * rounds dy and x to bf16 first, for dw. Groups that share db share dw. */
+/* dw[p][o, i] (= or +=) sum_n dy[p][n, o] * x[p][n, i], and db[p][o] += sum_n dy[p][n, o].
+ * LINEAR_BF16 rounds dy and x to bf16 first, for dw. Groups that share db share dw; the first of
+ * them writes where it is written. */
 typedef struct linear_backward_w_args {
     float *const *dw; /* [out, in] */
     float *const *db; /* [out]; the table, or one pointer in it, may be NULL */
@@ -38,6 +39,7 @@ typedef struct linear_backward_w_args {
     int32_t groups;
     linear_math math;
     int64_t rows, in, out, dw_stride, dy_stride, x_stride;
+    bool overwrite; /* =, into what may hold anything; else += */
 } linear_backward_w_args;
 
 /* ---- Norms and activations ---------------------------------------------------------------- */

@@ -43,7 +43,8 @@ void build_linear_backward_w(op_case *c, const op_sizes *s, test_random *r) {
                                                          .out = s->out,
                                                          .dw_stride = dw_stride,
                                                          .dy_stride = dy_stride,
-                                                         .x_stride = x_stride};
+                                                         .x_stride = x_stride,
+                                                         .overwrite = s->accumulate};
     add_gradients(c, r, offsetof(linear_backward_w_args, dw), s, s->out, dw_stride, true);
     if (s->optional)
         add_gradients(c, r, offsetof(linear_backward_w_args, db), s, 1, s->out, true);

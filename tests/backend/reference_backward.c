@@ -40,6 +40,14 @@ void reference_linear_backward_x(const linear_backward_x_args *a) {
             }
 }
 
+/* Whether an earlier group has the same gradient. */
+static bool seen_before(float *const *table, int64_t group) {
+    for (int64_t p = 0; p < group; p++)
+        if (table[p] == table[group])
+            return true;
+    return false;
+}
+
 void reference_linear_backward_w(const linear_backward_w_args *a) {
     for (int64_t p = 0; p < a->groups; p++)
         for (int64_t o = 0; o < a->out; o++) {
@@ -53,7 +61,10 @@ void reference_linear_backward_w(const linear_backward_w_args *a) {
                 for (int64_t n = 0; n < a->rows; n++)
                     sum += rounded(a->math, a->dy[p][n * a->dy_stride + o]) *
                            rounded(a->math, a->x[p][n * a->x_stride + i]);
-                add(&a->dw[p][o * a->dw_stride + i], sum);
+                float *dw = &a->dw[p][o * a->dw_stride + i];
+                if (a->overwrite && !seen_before(a->dw, p))
+                    *dw = 0;
+                add(dw, sum);
             }
         }
 }

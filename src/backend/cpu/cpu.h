@@ -38,6 +38,7 @@ typedef void (*row_kernel)(const void *args, int64_t group, int64_t begin, int64
 typedef struct linear_part {
     int64_t group, row_begin, row_end, out_begin, out_end;
     const void *packed; /* the part's rows as its kernel packed them */
+    bool again;         /* of gradients: another group has been there before */
 } linear_part;
 
 /* One way to multiply. Rows of x are packed (rounded, brought into an order) once, then every block

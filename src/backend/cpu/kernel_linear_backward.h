@@ -32,54 +32,70 @@ static void pack_panels(right_panels *to, dtype type, const void *base, int64_t 
         }
 }
 
-/* c += a b for rows <= OUTER_ROWS rows of c over all packed columns. */
-static void multiply_panels(int64_t rows, outer_left a, const right_panels *right, int64_t width,
-                            float *c, int64_t stride) {
+/* Strips of OUTER_ROWS rows of the result: what they are made from lies packed, `strip` floats for
+ * each; a little more than it takes, so that strips do not push each other out of the caches. */
+typedef struct left_strips {
+    const float *at;
+    int64_t strip, row, step; /* row and step as in outer_left */
+} left_strips;
+
+#define STRIPS       ((BACKWARD_BLOCK_ROWS + OUTER_ROWS - 1) / OUTER_ROWS)
+#define STRIP_FLOATS (OUTER_ROWS * OUTER_DEPTH + 16)
+
+/* A panel of the right side stays in the first-level cache while the strips pass by. */
+static void multiply_block(const left_strips *a, const right_panels *right, bool over, int64_t rows,
+                           int64_t width, float *c, int64_t stride) {
     for (int64_t i = 0; i < width; i += OUTER_WIDTH) {
         outer_right b = {right->at[i / OUTER_WIDTH], OUTER_WIDTH, right->depth,
-                         min_i64(OUTER_WIDTH, width - i)};
-        outer_add_rows(rows, a, &b, c + i, stride);
+                         min_i64(OUTER_WIDTH, width - i), over};
+        for (int64_t n = 0; n < rows; n += OUTER_ROWS)
+            outer_add_rows(min_i64(OUTER_ROWS, rows - n),
+                           (outer_left){a->at + n / OUTER_ROWS * a->strip, a->row, a->step}, &b,
+                           c + n * stride + i, stride);
     }
 }
 
-/* rows x depth numbers that follow each other along k, rounded, next to each other. */
-static outer_left round_left(float *rounded, outer_left a, int64_t rows, int64_t depth) {
-    for (int64_t r = 0; r < rows; r++)
+/* Rows of numbers that follow each other along the sum. */
+static void pack_rows(float *to, const float *x, int64_t stride, int64_t rows, int64_t depth,
+                      bool round) {
+    for (int64_t n = 0; n < rows; n++) {
+        float *at = to + n / OUTER_ROWS * STRIP_FLOATS + n % OUTER_ROWS * OUTER_DEPTH;
         for (int64_t k = 0; k < depth; k += LANES) {
-            vec v = vec_load_some(a.at + r * a.row + k, depth - k);
-            vec_store_some(rounded + r * OUTER_DEPTH + k, vec_round_bf16(v), depth - k);
+            vec v = vec_load_some(x + n * stride + k, depth - k);
+            vec_store_some(at + k, round ? vec_round_bf16(v) : v, depth - k);
         }
-    return (outer_left){rounded, OUTER_DEPTH, 1};
+    }
+}
+
+/* Columns, whose sum goes over the rows: number k of column r of a strip at k * OUTER_ROWS + r. */
+static void pack_columns(float *to, const float *x, int64_t stride, int64_t columns, int64_t depth,
+                         bool round) {
+    for (int64_t k = 0; k < depth; k++, x += stride)
+        for (int64_t o = 0; o < columns; o += OUTER_ROWS) {
+            float *at = to + o / OUTER_ROWS * STRIP_FLOATS + k * OUTER_ROWS;
+            int64_t some = min_i64(OUTER_ROWS, columns - o);
+            for (int64_t r = 0; r < some; r += LANES) {
+                vec v = vec_load_some(x + o + r, some - r);
+                vec_store_some(at + r, round ? vec_round_bf16(v) : v, some - r);
+            }
+        }
 }
 
 static void kernel_linear_backward_x(const linear_backward_x_args *a, const linear_part *part) {
     right_panels right;
-    float rounded[OUTER_ROWS * OUTER_DEPTH];
+    float packed[STRIPS * STRIP_FLOATS];
+    const left_strips left = {packed, STRIP_FLOATS, OUTER_DEPTH, 1};
     int64_t p = part->group, i = part->out_begin, width = part->out_end - i;
+    int64_t rows = part->row_end - part->row_begin;
     bool round = a->math == LINEAR_BF16;
     for (int64_t o = 0; o < a->out; o += OUTER_DEPTH) {
         right.depth = min_i64(OUTER_DEPTH, a->out - o);
         pack_panels(&right, a->w_type, a->w[p], a->w_stride, o, i, width, round);
-        for (int64_t n = part->row_begin; n < part->row_end; n += OUTER_ROWS) {
-            int64_t rows = min_i64(OUTER_ROWS, part->row_end - n);
-            outer_left left = {a->dy[p] + n * a->dy_stride + o, a->dy_stride, 1};
-            if (round)
-                left = round_left(rounded, left, rows, right.depth);
-            multiply_panels(rows, left, &right, width, a->dx[p] + n * a->dx_stride + i,
-                            a->dx_stride);
-        }
+        pack_rows(packed, a->dy[p] + part->row_begin * a->dy_stride + o, a->dy_stride, rows,
+                  right.depth, round);
+        multiply_block(&left, &right, false, rows, width,
+                       a->dx[p] + part->row_begin * a->dx_stride + i, a->dx_stride);
     }
-}
-
-/* OUTER_ROWS columns of dy's rows first .. first+depth-1, next to each other. */
-static void pack_columns(float *packed, const linear_backward_w_args *a, const float *dy,
-                         int64_t rows, int64_t depth) {
-    bool round = a->math == LINEAR_BF16;
-    for (int64_t k = 0; k < depth; k++, packed += OUTER_ROWS, dy += a->dy_stride)
-        for (int64_t r = 0; r < rows; r += LANES) {
-            vec v = vec_load_some(dy + r, rows - r);
-            vec_store_some(packed + r, round ? vec_round_bf16(v) : v, rows - r);
-        }
 }
 
 static void kernel_bias_backward(const linear_backward_w_args *a, int64_t group, int64_t begin,
@@ -97,17 +113,17 @@ static void kernel_bias_backward(const linear_backward_w_args *a, int64_t group,
 /* Rows of the part are rows of dw, its outs are columns. */
 static void kernel_linear_backward_w(const linear_backward_w_args *a, const linear_part *part) {
     right_panels right;
-    float columns[OUTER_DEPTH * OUTER_ROWS];
+    float packed[STRIPS * STRIP_FLOATS];
+    const left_strips left = {packed, STRIP_FLOATS, 1, OUTER_ROWS};
     int64_t p = part->group, i = part->out_begin, width = part->out_end - i;
+    int64_t rows = part->row_end - part->row_begin;
     bool round = a->math == LINEAR_BF16;
     for (int64_t n = 0; n < a->rows; n += OUTER_DEPTH) {
         right.depth = min_i64(OUTER_DEPTH, a->rows - n);
         pack_panels(&right, DTYPE_F32, a->x[p], a->x_stride, n, i, width, round);
-        for (int64_t o = part->row_begin; o < part->row_end; o += OUTER_ROWS) {
-            int64_t rows = min_i64(OUTER_ROWS, part->row_end - o);
-            pack_columns(columns, a, a->dy[p] + n * a->dy_stride + o, rows, right.depth);
-            multiply_panels(rows, (outer_left){columns, 1, OUTER_ROWS}, &right, width,
-                            a->dw[p] + o * a->dw_stride + i, a->dw_stride);
-        }
+        pack_columns(packed, a->dy[p] + n * a->dy_stride + part->row_begin, a->dy_stride, rows,
+                     right.depth, round);
+        multiply_block(&left, &right, n == 0 && a->overwrite && !part->again, rows, width,
+                       a->dw[p] + part->row_begin * a->dw_stride + i, a->dw_stride);
     }
 }

@@ -39,6 +39,7 @@ typedef struct outer_left {
 typedef struct outer_right {
     const float *at;
     int64_t stride, depth, width;
+    bool over; /* c is written, not added to */
 } outer_right;
 
 /* Columns i .. of c; with one column of vectors, as many numbers of it as there are. */
@@ -58,7 +59,7 @@ KERNEL_INLINE void outer_tile(int rows, int columns, const outer_left *a, const 
     }
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < columns; j++) {
         float *at = c[r] + i + j * LANES;
-        vec_store_some(at, vec_load_some(at, left) + sum[r][j], left);
+        vec_store_some(at, b->over ? sum[r][j] : vec_load_some(at, left) + sum[r][j], left);
     }
 }
 
@@ -71,7 +72,7 @@ KERNEL_INLINE void outer_strip(int rows, const outer_left *a, const outer_right 
         outer_tile(rows, 1, a, b, c, i);
 }
 
-/* c[r][i] += sum_k a(r, k) b(k, i) for r < rows <= OUTER_ROWS. */
+/* c[r][i] += (or =) sum_k a(r, k) b(k, i) for r < rows <= OUTER_ROWS. */
 static void outer_add(int64_t rows, outer_left a, const outer_right *b, float *const *c) {
     if (rows == OUTER_ROWS) {
         outer_strip(OUTER_ROWS, &a, b, c);

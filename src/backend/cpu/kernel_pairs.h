@@ -41,9 +41,21 @@ KERNEL_INLINE vec_bits pair_up(vec first, vec second, bool rounded) {
     return (vec_bits)first >> 16 | (vec_bits)second;
 }
 
+/* What becomes of the sums: added to what is there, or written over it, either through the caches
+ * or past them (full vectors at aligned places; _mm_sfence before another thread reads them). */
+typedef enum result_put { PUT_ADD = 0, PUT_OVER, PUT_PAST } result_put;
+
+KERNEL_INLINE void put_sum(result_put put, float *at, vec sum, int64_t n) {
+    if (put == PUT_PAST)
+        _mm512_stream_ps(at, sum);
+    else
+        vec_store_some(at, put == PUT_OVER ? sum : vec_load_some(at, n) + sum, n);
+}
+
 /* Vectors `first` .. of a panel; the last may be cut by `left` columns. */
-KERNEL_INLINE void tile(int rows, int vectors, left_pairs a, const uint32_t (*b)[WIDTH],
-                        int64_t pairs, float *c, int64_t stride, int64_t left) {
+KERNEL_INLINE void tile(result_put put, int rows, int vectors, left_pairs a,
+                        const uint32_t (*b)[WIDTH], int64_t pairs, float *c, int64_t stride,
+                        int64_t left) {
     vec sum[TILE_ROWS][TILE_VECTORS] = {{{0}}};
     for (int64_t k = 0; k < pairs; k++) {
         __m512bh v[TILE_VECTORS];
@@ -56,34 +68,45 @@ KERNEL_INLINE void tile(int rows, int vectors, left_pairs a, const uint32_t (*b)
         }
     }
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < vectors; j++) {
-        float *at = c + r * stride + j * LANES;
-        int64_t n = vectors == 1 ? left : LANES;
-        vec_store_some(at, vec_load_some(at, n) + sum[r][j], n);
+        put_sum(put, c + r * stride + j * LANES, sum[r][j], vectors == 1 ? left : LANES);
     }
 }
 
-KERNEL_INLINE void strip(int rows, left_pairs a, const panels *b, float *c, int64_t stride) {
-    for (int64_t i = 0; i < b->width; i += WIDTH) {
-        int64_t left = b->width - i;
-        const uint32_t(*panel)[WIDTH] = b->at[i / WIDTH];
-        if (left >= WIDTH) {
-            tile(rows, TILE_VECTORS, a, panel, b->pairs, c + i, stride, left);
-            continue;
-        }
-        for (int64_t j = 0; j < left; j += LANES)
-            tile(rows, 1, a, (const uint32_t(*)[WIDTH])(panel[0] + j), b->pairs, c + i + j, stride,
-                 left - j);
+/* A few rows of c by one panel of `width` columns. */
+KERNEL_INLINE void strip(result_put put, int rows, left_pairs a, const uint32_t (*b)[WIDTH],
+                         int64_t pairs, int64_t width, float *c, int64_t stride) {
+    if (width >= WIDTH) {
+        tile(put, rows, TILE_VECTORS, a, b, pairs, c, stride, width);
+        return;
+    }
+    for (int64_t j = 0; j < width; j += LANES)
+        tile(put == PUT_PAST ? PUT_OVER : put, rows, 1, a, (const uint32_t(*)[WIDTH])(b[0] + j),
+             pairs, c + j, stride, width - j);
+}
+
+/* The same for any number of rows up to TILE_ROWS. */
+KERNEL_INLINE void strip_rows(result_put put, int64_t rows, left_pairs a,
+                              const uint32_t (*b)[WIDTH], int64_t pairs, int64_t width, float *c,
+                              int64_t stride) {
+    switch (rows) {
+    case TILE_ROWS: strip(put, TILE_ROWS, a, b, pairs, width, c, stride); break;
+    case 5:
+        strip(put, 3, a, b, pairs, width, c, stride);
+        a.at += 3 * a.row;
+        strip(put, 2, a, b, pairs, width, c + 3 * stride, stride);
+        break;
+    case 4: strip(put, 4, a, b, pairs, width, c, stride); break;
+    case 3: strip(put, 3, a, b, pairs, width, c, stride); break;
+    case 2: strip(put, 2, a, b, pairs, width, c, stride); break;
+    default: strip(put, 1, a, b, pairs, width, c, stride); break;
     }
 }
 
 /* c += a b for up to TILE_ROWS rows of c. */
-static void multiply(int64_t rows, left_pairs a, const panels *b, float *c, int64_t stride) {
-    if (rows == TILE_ROWS) {
-        strip(TILE_ROWS, a, b, c, stride);
-        return;
-    }
-    for (; rows > 0; rows--, a.at += a.row, c += stride)
-        strip(1, a, b, c, stride);
+static __attribute__((unused)) void multiply(int64_t rows, left_pairs a, const panels *b, float *c,
+                                             int64_t stride) {
+    for (int64_t i = 0; i < b->width; i += WIDTH)
+        strip_rows(PUT_ADD, rows, a, b->at[i / WIDTH], b->pairs, b->width - i, c + i, stride);
 }
 
 #endif

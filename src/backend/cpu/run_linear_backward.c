@@ -3,8 +3,7 @@
 #include "backend/cpu/cpu.h"
 
 /* A packed panel is read by the rows of a block, which should pay for its packing. Blocks have
- * about this many rows, and full tiles, whatever the kernel's tile. */
-#define BLOCK_ROWS 252
+ * about BACKWARD_BLOCK_ROWS rows, and full tiles, whatever the kernel's tile. */
 #define BLOCK_UNIT 12
 
 /* Fewer columns to a block, where there would be fewer blocks than many threads can share. */
@@ -52,6 +51,7 @@ static void run_part(void *context, int64_t index, int worker) {
             job->kernels->x(job->x, &part);
         else
             run_weights(job, &part);
+        part.again = true;
     }
 }
 
@@ -67,7 +67,7 @@ static void run_all(void *context, int64_t index, int worker) {
 static void run_blocks(cpu_backend *cpu, block_job *job, int64_t depth, linear_math math) {
     if (!job->results || job->groups <= 0 || job->rows <= 0 || job->columns <= 0)
         return;
-    int64_t blocks = (job->rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    int64_t blocks = (job->rows + BACKWARD_BLOCK_ROWS - 1) / BACKWARD_BLOCK_ROWS;
     int64_t units = (job->rows + BLOCK_UNIT - 1) / BLOCK_UNIT;
     job->training = &cpu->kernels->common->training;
     job->kernels = math == LINEAR_BF16 && cpu->kernels->backward_bf16 ? cpu->kernels->backward_bf16

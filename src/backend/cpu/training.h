@@ -9,7 +9,9 @@
 
 #include "backend/backend.h"
 
-#define BACKWARD_PART_COLUMNS 256 /* at most in one part of a linear's gradients */
+/* At most in one part of a linear's gradients. */
+#define BACKWARD_PART_COLUMNS 256
+#define BACKWARD_BLOCK_ROWS   252
 
 struct linear_part;
 struct cpu_backend;
