@@ -227,7 +227,7 @@ static c2c_status make_samples(world *w, int64_t half, c2c_error *error) {
 
 static c2c_status take_step(world *w, uint32_t done, double *loss, c2c_error *error) {
     training_result result;
-    training_network_zero_gradients(w->network);
+    training_network_clear_gradients(w->network);
     c2c_status status =
         training_network_run(w->network, w->samples, w->rows,
                              &(training_step){.seed = 1, .step = done, .learn = true, .scale = 1},

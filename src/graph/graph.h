@@ -54,6 +54,10 @@ bool tape_needs(const tape *t, const void *memory);
 /* Where the gradient of watched memory is. */
 float *tape_shadow(const tape *t, const void *memory);
 
+/* The gradients of learned memory count as 0 from here on, whatever they hold, until the next
+ * tape_backward: it writes what it would add to them, and leaves nothing of them unwritten. */
+void tape_clear_gradients(tape *t);
+
 /* Stops recording and replays backwards what was recorded, from the gradients that were put into
  * shadows. Fails, here or for what happened since the last reset, when memory for copies ran out:
  * then gradients of learned memory are not whole. */

@@ -79,6 +79,16 @@ bool span_set_remove(span_set *set, span s) {
     return replace_spans(set, first, end, rest, left);
 }
 
+bool span_set_take(span_set *set, span s, span *part, bool *whole) {
+    size_t i = find_span(set, s.begin);
+    if (i >= set->count || set->items[i].begin >= s.end)
+        return false;
+    part->begin = set->items[i].begin > s.begin ? set->items[i].begin : s.begin;
+    part->end = set->items[i].end < s.end ? set->items[i].end : s.end;
+    *whole = span_set_remove(set, *part);
+    return true;
+}
+
 /* ---- Copies ------------------------------------------------------------------------------- */
 
 bool copy_list_add(copy_list *list, copy c) {

@@ -97,11 +97,64 @@ static void replay_residual(tape *t, record *r) {
     r->list.items[1] = saved;
 }
 
+/* ---- Gradients that hold nothing yet ------------------------------------------------------ */
+
+/* Makes 0 what of a span of gradients holds nothing yet. */
+static void settle_span(tape *t, span s) {
+    span part;
+    bool whole = true;
+    while (whole && span_set_take(&t->empty, s, &part, &whole))
+        op_zero(t->inner,
+                &(zero_args){.y = (void *)part.begin, .bytes = (int64_t)(part.end - part.begin)});
+    if (!whole)
+        tape_fail(t, "the tape");
+}
+
+static span gradient_span(const operand *o, int32_t group) {
+    span of = operand_span(o, group);
+    uintptr_t begin = (uintptr_t)o->gradients[group];
+    return (span){begin, begin + (of.end - of.begin)};
+}
+
+/* Whether all gradients of the operand hold nothing yet, and have no gaps, where others' are. */
+static bool is_empty(const tape *t, const operand *o) {
+    if (o->rows > 1 && o->stride > o->features)
+        return false;
+    for (int32_t p = 0; p < o->groups; p++)
+        if (o->gradients[p] && !span_set_covers(&t->empty, gradient_span(o, p)))
+            return false;
+    return true;
+}
+
+/* Before a backward op adds to gradients of learned memory: those that hold nothing become 0,
+ * unless the op writes them all. Only a linear can, and its weights are most of what there is. */
+static void settle(tape *t, record *r) {
+    for (int i = 1; i < r->list.count && t->empty.count; i++) {
+        const operand *o = &r->list.items[i];
+        if (!o->gradients)
+            continue;
+        if (r->kind == OP_linear && o->roles & OPERAND_LEARNS && o->groups > 0 &&
+            ((const linear_args *)r->args)->rows > 0 && is_empty(t, o)) {
+            r->overwrite = true;
+            for (int32_t p = 0; p < o->groups; p++)
+                if (o->gradients[p] && !span_set_remove(&t->empty, gradient_span(o, p)))
+                    tape_fail(t, "the tape");
+            continue;
+        }
+        for (int32_t p = 0; p < o->groups; p++)
+            if (o->gradients[p])
+                settle_span(t, gradient_span(o, p));
+    }
+}
+
+/* ---- One op ------------------------------------------------------------------------------- */
+
 static void replay(tape *t, record *r) {
     const operand *y = &r->list.items[0];
     const float *const *dy = (const float *const *)y->gradients;
     bool moved = false;
     store_mark mark = store_position(&t->store);
+    settle(t, r);
     if (is_residual(r)) {
         replay_residual(t, r);
         return;
@@ -167,6 +220,7 @@ c2c_status tape_backward(tape *t, c2c_error *error) {
         if (s && i == s->first)
             store_return(&t->store, mark);
     }
+    settle_span(t, (span){0, UINTPTR_MAX});
     if (!t->failed)
         return C2C_STATUS_OK;
     return error_set(error, t->error.code, "%s", t->error.message);

@@ -151,6 +151,7 @@ static void linear_backward(tape *t, const record *r, const float *const *dy) {
                                                        .x = (const float *const *)values(r, 1),
                                                        .groups = a->groups,
                                                        .math = a->math,
+                                                       .overwrite = r->overwrite,
                                                        .rows = a->rows,
                                                        .in = a->in,
                                                        .out = a->out,

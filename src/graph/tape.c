@@ -61,6 +61,18 @@ region *tape_region(const tape *t, const void *memory) {
     return low < t->region_count && t->regions[low].span.begin <= at ? &t->regions[low] : NULL;
 }
 
+void tape_clear_gradients(tape *t) {
+    bool listed = true;
+    for (size_t i = 0; i < t->region_count; i++) {
+        const region *r = &t->regions[i];
+        uintptr_t begin = (uintptr_t)r->shadow;
+        if (r->kind == TAPE_LEARNED)
+            listed &= span_set_add(&t->empty, (span){begin, begin + (r->span.end - r->span.begin)});
+    }
+    if (!listed)
+        tape_fail(t, "the tape");
+}
+
 float *tape_shadow(const tape *t, const void *memory) {
     const region *r = tape_region(t, memory);
     return r ? (float *)(void *)(r->shadow + ((uintptr_t)memory - r->span.begin)) : NULL;
@@ -376,7 +388,7 @@ void tape_reset(tape *t) {
     }
     t->recording = t->in_segment = t->failed = false;
     t->wanted = NULL;
-    t->needed.count = t->known.count = 0;
+    t->needed.count = t->known.count = t->empty.count = 0;
     t->copies.count = t->inputs.count = 0;
     t->record_count = t->segment_count = 0;
     arena_reset(t->host);
@@ -478,6 +490,7 @@ void tape_close(tape *t) {
     arena_free(t->host);
     free(t->regions);
     free(t->needed.items);
+    free(t->empty.items);
     free(t->known.items);
     free(t->copies.items);
     free(t->inputs.items);

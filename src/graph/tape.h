@@ -21,6 +21,8 @@ bool span_set_meets(const span_set *set, span s);
 bool span_set_covers(const span_set *set, span s);
 bool span_set_add(span_set *set, span s); /* false: out of memory */
 bool span_set_remove(span_set *set, span s);
+/* Takes out the first part of s that is in the set; false: none is. */
+bool span_set_take(span_set *set, span s, span *part, bool *whole);
 
 typedef struct region {
     span span;
@@ -114,6 +116,7 @@ typedef struct record {
     op_kind kind;
     bool backward;    /* else it is here to be run again only */
     bool dies;        /* the shadow of what it wrote dies with it */
+    bool overwrite;   /* the gradient of a linear's weights holds nothing yet */
     int segment;      /* -1: not to be run again */
     const void *args; /* a copy, tables too */
     const int32_t *wanted;
@@ -153,6 +156,7 @@ struct tape {
     region *regions; /* in order of address */
     size_t region_count, region_capacity;
     span_set needed;  /* what depends on learned memory */
+    span_set empty;   /* gradients of learned memory that hold nothing yet */
     copy_list copies; /* that are still what the memory holds */
     store store;
 

@@ -78,6 +78,10 @@ static c2c_status run(fuser_trainee *f, const train_batch *batch, bool learn, tr
     return status;
 }
 
+static void clear(void *user) {
+    training_network_clear_gradients(((fuser_trainee *)user)->network);
+}
+
 static c2c_status gradient(void *user, const train_batch *batch, train_result *result,
                            c2c_error *error) {
     return run(user, batch, true, result, error);
@@ -137,6 +141,7 @@ void fuser_trainee_init(fuser_trainee *f, trainee *t, training_network *network,
                    .parameters = p->values,
                    .gradients = p->gradients,
                    .count = p->elements,
+                   .clear = clear,
                    .gradient = gradient,
                    .evaluate = evaluate,
                    .save = save,

@@ -111,6 +111,10 @@ static c2c_status refuse(const run *r, const train_batch *batch, const char *wha
 }
 
 static void clear_gradients(const run *r) {
+    if (r->t->clear) {
+        r->t->clear(r->t->user);
+        return;
+    }
     op_zero(r->t->backend,
             &(zero_args){.y = r->t->gradients, .bytes = r->t->count * (int64_t)sizeof(float)});
 }

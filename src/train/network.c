@@ -339,9 +339,8 @@ const training_parameters *training_network_parameters(const training_network *n
     return &n->parameters;
 }
 
-void training_network_zero_gradients(training_network *n) {
-    op_zero(n->inner, &(zero_args){.y = n->parameters.gradients,
-                                   .bytes = n->parameters.elements * (int64_t)sizeof(float)});
+void training_network_clear_gradients(training_network *n) {
+    n->cleared = true;
 }
 
 float training_network_temperature(const training_network *n, uint32_t step) {

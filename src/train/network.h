@@ -98,8 +98,9 @@ c2c_status training_network_run(training_network *network, const training_sample
                                 size_t count, const training_step *step, training_result *result,
                                 c2c_error *error);
 
-/* Sets all gradients to 0. */
-void training_network_zero_gradients(training_network *network);
+/* Gradients count as 0 from here on: the next training_network_run that learns writes them, where
+ * it would add to them, and leaves nothing of them unwritten. */
+void training_network_clear_gradients(training_network *network);
 
 /* The temperature of the first projector that has one, after `step` optimizer steps; 1 where none
  * has. */

@@ -144,6 +144,7 @@ struct training_network {
     training_tensor *tensors;
     batch_plan plan;
     step_memory memory;
+    bool cleared;        /* gradients count as 0, whatever they hold */
     size_t limit;        /* of the memory of a step, copies included; 0: what the machine has */
     const void **tables; /* for one call of a projector */
 };

@@ -109,12 +109,16 @@ c2c_status training_network_run(training_network *n, const training_sample *samp
         return status;
     backend_upload(n->inner, n->memory.integers, n->plan.integers,
                    (size_t)n->plan.integer_count * sizeof *n->plan.integers);
+    if (step->learn && n->cleared)
+        tape_clear_gradients(n->tape);
     run_forward(n, step);
     /* Without a fused section before them, graded tokens depend on nothing that learns. */
     bool learn = step->learn && n->plan.graded > 0 && tape_needs(n->tape, n->memory.normed);
     grade(n, learn, learn ? step->scale / (float)n->plan.graded : 0);
     if (step->learn)
         status = tape_backward(n->tape, error);
+    if (step->learn && !status)
+        n->cleared = false;
     result->tokens = n->plan.graded;
     result->loss_sum = sum_losses(n);
     tape_reset(n->tape);

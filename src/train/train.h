@@ -97,6 +97,9 @@ typedef struct trainee {
     backend *backend;
     float *parameters, *gradients; /* [count] backend memory */
     int64_t count;
+    /* Begins a step: the gradients count as 0 from here on, until the next call of `gradient` makes
+     * it so. NULL: the loop sets them to 0. */
+    void (*clear)(void *user);
     /* gradients += scale * the gradient of the batch's loss. */
     c2c_status (*gradient)(void *user, const train_batch *batch, train_result *result,
                            c2c_error *error);

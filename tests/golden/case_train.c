@@ -319,7 +319,7 @@ static c2c_status run_step(train_case *t, train_state *r, int step, bool compare
     }
     for (int64_t s = 0; s < batch.count && !status; s++)
         status = training_sample_check(r->network, &batch.samples[s], "sample", error);
-    training_network_zero_gradients(r->network);
+    training_network_clear_gradients(r->network);
     if (!status)
         status = training_network_run(r->network, batch.samples, (size_t)batch.count, &options,
                                       &result, error);

@@ -176,11 +176,13 @@ static double run(world *w, const training_sample *samples, size_t count, traini
     return result.loss_sum / (double)result.tokens;
 }
 
-/* The gradients of one step alone. */
+/* The gradients of one step alone, written over bytes that are no numbers. */
 static float *gradients(world *w, const training_sample *samples, size_t count) {
     float *g = malloc(w->bytes);
     assert_non_null(g);
-    training_network_zero_gradients(w->network);
+    memset(g, 0xff, w->bytes);
+    backend_upload(w->p->backend, w->p->gradients, g, w->bytes);
+    training_network_clear_gradients(w->network);
     run(w, samples, count, (training_step){.learn = true, .scale = 1});
     backend_download(w->p->backend, g, w->p->gradients, w->bytes);
     return g;
@@ -278,6 +280,17 @@ static void test_same_bits(void **state) {
         float *again = gradients_in_a_way(&setups[i], true, 3, true, &bytes);
         if (memcmp(first, again, bytes) != 0)
             fail_msg("%s: other bits when recomputed on the queue backend", setups[i].name);
+        /* added to nothing at all, as a caller may who sets them to 0 himself */
+        world w;
+        batch b;
+        batch_make(&b, all_of(&setups[i]));
+        world_open(&w, &setups[i], false, 1, false);
+        run(&w, b.samples, SAMPLES, (training_step){.learn = true, .scale = 1});
+        backend_download(w.p->backend, again, w.p->gradients, w.bytes);
+        for (int64_t k = 0; k < w.p->elements; k++)
+            if (!(first[k] == again[k]))
+                fail_msg("%s: other gradients when added to 0", setups[i].name);
+        world_close(&w);
         free(first);
         free(again);
     }
@@ -299,7 +312,7 @@ static void test_packing(void **state) {
         tokens += training_sample_tokens(&b.samples[i]);
     float *together = gradients(&w, b.samples, SAMPLES), *alone = malloc(w.bytes), largest = 0;
     assert_non_null(alone);
-    training_network_zero_gradients(w.network);
+    training_network_clear_gradients(w.network);
     for (uint32_t i = 0; i < SAMPLES; i++)
         run(&w, &b.samples[i], 1,
             (training_step){.learn = true,
@@ -422,7 +435,7 @@ static void test_memory(void **state) {
         for (double limit = 1 << 16;; limit *= 1.05) {
             training_result result;
             training_network_set_limit(w.network, (size_t)limit);
-            training_network_zero_gradients(w.network);
+            training_network_clear_gradients(w.network);
             test_error = (c2c_error){0};
             c2c_status status =
                 training_network_run(w.network, b.samples, SAMPLES, &step, &result, &test_error);
