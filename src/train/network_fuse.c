@@ -145,25 +145,48 @@ static void add_difference(const fusion *f, const projector_stack *stack, const 
                                              .b_stride = features});
 }
 
+/* Some networks of a stack, as a stack. */
+typedef struct stack_part {
+    projector_stack stack;
+    const projector_stack *whole;
+    int32_t first; /* network */
+} stack_part;
+
+/* Parts of a kind that shares weights among networks are the whole. */
+static stack_part part_of(const projector_stack *whole, int32_t first, int32_t count) {
+    stack_part part = {.stack = *whole, .whole = whole, .first = first};
+    C2C_ASSERT(first == 0 || !whole->spec.kind->whole_layer);
+    part.stack.groups = count;
+    part.stack.layers += first;
+    part.stack.sharer_layers += first;
+    part.stack.branches += first;
+    for (int i = 0; i < whole->slot_count; i++)
+        part.stack.tables[i] += first;
+    return part;
+}
+
 /* Rows done .. done + rows - 1 of the run. `drawn` uniforms of each row and network, or 0. */
-static void run_block(const fusion *f, const projector_stack *stack, int64_t done, int64_t rows,
-                      int64_t drawn) {
+static void run_part(const fusion *f, const stack_part *part, int64_t done, int64_t rows,
+                     int64_t drawn) {
     training_network *n = f->n;
+    const projector_stack *stack = &part->stack;
     const projector_spec *spec = &stack->spec;
+    const void **gates = f->learner->gates[part->whole - f->learner->fuser.stacks];
     call_tables t = tables_of(n, stack->groups);
     fill_tables(f, stack, &t, done, rows);
-    int32_t draws = spec->learning.draw_by_element ? stack->groups / 2 : stack->groups;
+    int32_t networks = spec->learning.draw_by_element ? 2 : 1; /* that share a draw */
     for (int32_t p = 0; drawn > 0 && p < stack->groups; p++)
         t.uniforms[p] =
-            f->noise + ((int64_t)(p / (stack->groups / draws)) * f->run->rows + done) * drawn;
+            f->noise + ((int64_t)((part->first + p) / networks) * f->run->rows + done) * drawn;
     projector_training training = {
-        .gates = f->learner->gates[stack - f->learner->fuser.stacks],
+        .gates = gates ? gates + part->first : NULL,
         .uniforms = drawn > 0 ? t.uniforms : NULL,
         .uniform_strides = noise_strides(spec),
         .gate_temperature = projector_temperature(spec, f->step->step),
         .dropout = f->step->learn && !f->step->no_dropout,
-        .random = random_of(f, stack, done, site_of(f, 1)),
+        .random = random_of(f, part->whole, done, site_of(f, 1)),
     };
+    training.random.group += (uint32_t)part->first;
     projector_call call = {.backend = n->receiver.backend,
                            .math = n->receiver.math,
                            .rows = rows,
@@ -183,6 +206,16 @@ static void run_block(const fusion *f, const projector_stack *stack, int64_t don
     tape_recompute_end(n->tape);
     if (f->accumulate)
         add_difference(f, stack, &t, rows);
+}
+
+static void run_block(const fusion *f, const projector_stack *stack, int64_t done, int64_t rows,
+                      int64_t drawn) {
+    int32_t most = stack_call_networks(stack, rows);
+    for (int32_t first = 0, count; first < stack->groups; first += count) {
+        count = (int32_t)min_i64(most, stack->groups - first);
+        const stack_part part = part_of(stack, first, count);
+        run_part(f, &part, done, rows, drawn);
+    }
 }
 
 /* ---- One fuser ---------------------------------------------------------------------------- */

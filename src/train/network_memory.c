@@ -43,8 +43,8 @@ static void count_calls(training_network *n) {
         for (int k = 0; k < n->learners[s].fuser.stack_count; k++) {
             const projector_stack *stack = &n->learners[s].fuser.stacks[k];
             const projector_kind *kind = stack->spec.kind;
-            int64_t rows =
-                stack->groups * stack_block_rows(stack, m->sizes.most_fused, m->sizes.most_section);
+            int64_t rows = stack_call_places(stack, stack_block_rows(stack, m->sizes.most_fused,
+                                                                     m->sizes.most_section));
             m->fuse_floats = max_i64(m->fuse_floats, rows * kind->scratch(&stack->spec));
             m->result_floats = max_i64(m->result_floats, rows * features);
             if (kind->summary)

@@ -11,6 +11,10 @@
  * many. Kinds that look at whole sections see those, however long. */
 #define TRAINING_FUSE_ROWS 256
 
+/* Floats of scratch of one call of a fuser, about: of more networks than that only some run at a
+ * time, so that what one op writes is still in a cache when the next one reads it. */
+#define TRAINING_FUSE_FLOATS ((int64_t)4 << 20)
+
 /* A fuser with weights in the network's memory, and no files. */
 typedef struct learner {
     c2c_fuser fuser;
@@ -88,6 +92,10 @@ c2c_status batch_plan_make(batch_plan *plan, const training_network *n,
 /* The most rows of one call of a stack, of `rows` that are to be fused in sections of at most
  * `section` rows. */
 int64_t stack_block_rows(const projector_stack *stack, int64_t rows, int64_t section);
+/* How many networks of a stack one call of `rows` rows runs; and the most rows of networks that one
+ * call has, when it has up to `rows` rows. */
+int32_t stack_call_networks(const projector_stack *stack, int64_t rows);
+int64_t stack_call_places(const projector_stack *stack, int64_t rows);
 /* Numbers that gates of one row are drawn with, by all networks of the stack; 0: none are drawn. */
 int64_t stack_noise(const projector_stack *stack);
 

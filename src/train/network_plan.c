@@ -359,6 +359,22 @@ int64_t stack_block_rows(const projector_stack *stack, int64_t rows, int64_t sec
     return stack->spec.by_section ? section : min_i64(rows, TRAINING_FUSE_ROWS);
 }
 
+/* Rows of networks that share a call; a kind whose key and value networks have weights in common
+ * runs as a whole. */
+static int64_t places_wanted(const projector_stack *stack) {
+    const projector_kind *kind = stack->spec.kind;
+    return kind->whole_layer ? INT64_MAX
+                             : TRAINING_FUSE_FLOATS / max_i64(1, kind->scratch(&stack->spec));
+}
+
+int32_t stack_call_networks(const projector_stack *stack, int64_t rows) {
+    return (int32_t)min_i64(stack->groups, max_i64(1, places_wanted(stack) / max_i64(1, rows)));
+}
+
+int64_t stack_call_places(const projector_stack *stack, int64_t rows) {
+    return min_i64(stack->groups * rows, max_i64(places_wanted(stack), rows));
+}
+
 /* Consecutive samples of a round with one mask. */
 static bool plan_runs(batch_plan *plan, const training_network *n, size_t r, size_t *used) {
     round_plan *round = &plan->rounds[r];
