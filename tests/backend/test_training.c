@@ -27,6 +27,68 @@ static float *copy_of(const float *x, int64_t count) {
     return copy;
 }
 
+/* ---- Written or added to ------------------------------------------------------------------ */
+
+/* Gradients so large that they are written past the caches, some at places that are not aligned,
+ * and the same added to zeros. Two groups share the first. */
+static void check_written(backend *b, uint64_t seed) {
+    enum { ROWS = 5, IN = 1040, OUT = 700, GROUPS = 4, STRIDE = IN + 16 };
+    const int64_t skip = seed % 2 ? 1 : 0;
+    float *dw[GROUPS], *zeros[GROUPS];
+    const float *x[GROUPS], *dy[GROUPS];
+    test_random random = {seed};
+    if (seed > 3)
+        return;
+    for (int p = 0; p < GROUPS; p++) {
+        float *in = malloc(ROWS * IN * sizeof *in), *out = malloc(ROWS * OUT * sizeof *out);
+        dw[p] = aligned_alloc(64, OUT * STRIDE * sizeof(float));
+        zeros[p] = calloc(OUT * STRIDE, sizeof(float));
+        assert_true(in && out && dw[p] && zeros[p]);
+        memset(dw[p], 0xff, OUT * STRIDE * sizeof(float)); /* no numbers */
+        for (int64_t i = 0; i < ROWS * IN; i++)
+            in[i] = random_float(&random);
+        for (int64_t i = 0; i < ROWS * OUT; i++)
+            out[i] = random_float(&random);
+        x[p] = in;
+        dy[p] = out;
+    }
+    float *const to[] = {dw[0] + skip, dw[1] + skip, dw[0] + skip, dw[3] + skip};
+    float *const added[] = {zeros[0] + skip, zeros[1] + skip, zeros[0] + skip, zeros[3] + skip};
+    linear_backward_w_args a = {.dw = to,
+                                .dy = dy,
+                                .x = x,
+                                .groups = GROUPS,
+                                .math = seed / 2 % 2 ? LINEAR_BF16 : LINEAR_F32,
+                                .rows = ROWS,
+                                .in = IN,
+                                .out = OUT,
+                                .dw_stride = STRIDE,
+                                .dy_stride = OUT,
+                                .x_stride = IN,
+                                .overwrite = true};
+    op_linear_backward_w(b, &a);
+    a.dw = added;
+    a.overwrite = false;
+    op_linear_backward_w(b, &a);
+    for (int p = 0; p < GROUPS; p++) {
+        for (int64_t o = 0; o < OUT && p != 2; o++)
+            for (int64_t i = 0; i < IN; i++)
+                assert_true(to[p][o * STRIDE + i] == added[p][o * STRIDE + i]);
+        assert_true(p == 2 || !(dw[p][IN + skip] == 0)); /* what lies between rows stays */
+    }
+    for (int p = 0; p < GROUPS; p++) {
+        free(dw[p]);
+        free(zeros[p]);
+        free((float *)x[p]);
+        free((float *)dy[p]);
+    }
+}
+
+static void gradients_are_written_as_they_are_added(void **state) {
+    (void)state;
+    on_every_isa(check_written);
+}
+
 /* ---- Alone or together -------------------------------------------------------------------- */
 
 static void check_linear_rows(backend *b, uint64_t seed) {
@@ -207,6 +269,7 @@ static void norm_is_finite_when_all_is(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(linear_row_alone_equals_row_in_batch),
+        cmocka_unit_test(gradients_are_written_as_they_are_added),
         cmocka_unit_test(sequence_alone_equals_sequence_in_batch),
         cmocka_unit_test(uniforms_do_not_depend_on_packing),
         cmocka_unit_test(uniforms_are_spread_evenly),

@@ -4,6 +4,7 @@
  * block's rows, a few at a time. */
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/kernel_outer.h"
+#include "backend/cpu/kernel_way.h"
 #include "backend/cpu/vector.h"
 
 /* Packed: 128 KB of a thread's stack, which its second-level cache holds. */
@@ -43,11 +44,11 @@ typedef struct left_strips {
 #define STRIP_FLOATS (OUTER_ROWS * OUTER_DEPTH + 16)
 
 /* A panel of the right side stays in the first-level cache while the strips pass by. */
-static void multiply_block(const left_strips *a, const right_panels *right, bool over, int64_t rows,
-                           int64_t width, float *c, int64_t stride) {
+static void multiply_block(const left_strips *a, const right_panels *right, vec_way way,
+                           int64_t rows, int64_t width, float *c, int64_t stride) {
     for (int64_t i = 0; i < width; i += OUTER_WIDTH) {
         outer_right b = {right->at[i / OUTER_WIDTH], OUTER_WIDTH, right->depth,
-                         min_i64(OUTER_WIDTH, width - i), over};
+                         min_i64(OUTER_WIDTH, width - i), way};
         for (int64_t n = 0; n < rows; n += OUTER_ROWS)
             outer_add_rows(min_i64(OUTER_ROWS, rows - n),
                            (outer_left){a->at + n / OUTER_ROWS * a->strip, a->row, a->step}, &b,
@@ -93,7 +94,7 @@ static void kernel_linear_backward_x(const linear_backward_x_args *a, const line
         pack_panels(&right, a->w_type, a->w[p], a->w_stride, o, i, width, round);
         pack_rows(packed, a->dy[p] + part->row_begin * a->dy_stride + o, a->dy_stride, rows,
                   right.depth, round);
-        multiply_block(&left, &right, false, rows, width,
+        multiply_block(&left, &right, VEC_ADD, rows, width,
                        a->dx[p] + part->row_begin * a->dx_stride + i, a->dx_stride);
     }
 }
@@ -118,12 +119,14 @@ static void kernel_linear_backward_w(const linear_backward_w_args *a, const line
     int64_t p = part->group, i = part->out_begin, width = part->out_end - i;
     int64_t rows = part->row_end - part->row_begin;
     bool round = a->math == LINEAR_BF16;
+    vec_way way = backward_way(a, part, OUTER_DEPTH);
     for (int64_t n = 0; n < a->rows; n += OUTER_DEPTH) {
         right.depth = min_i64(OUTER_DEPTH, a->rows - n);
         pack_panels(&right, DTYPE_F32, a->x[p], a->x_stride, n, i, width, round);
         pack_columns(packed, a->dy[p] + n * a->dy_stride + part->row_begin, a->dy_stride, rows,
                      right.depth, round);
-        multiply_block(&left, &right, n == 0 && a->overwrite && !part->again, rows, width,
+        multiply_block(&left, &right, n == 0 ? way : VEC_ADD, rows, width,
                        a->dw[p] + part->row_begin * a->dw_stride + i, a->dw_stride);
     }
+    vec_settle();
 }

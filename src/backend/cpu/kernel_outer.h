@@ -39,7 +39,7 @@ typedef struct outer_left {
 typedef struct outer_right {
     const float *at;
     int64_t stride, depth, width;
-    bool over; /* c is written, not added to */
+    vec_way way; /* into c */
 } outer_right;
 
 /* Columns i .. of c; with one column of vectors, as many numbers of it as there are. */
@@ -59,7 +59,7 @@ KERNEL_INLINE void outer_tile(int rows, int columns, const outer_left *a, const 
     }
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < columns; j++) {
         float *at = c[r] + i + j * LANES;
-        vec_store_some(at, b->over ? sum[r][j] : vec_load_some(at, left) + sum[r][j], left);
+        vec_put(b->way, at, sum[r][j], left);
     }
 }
 

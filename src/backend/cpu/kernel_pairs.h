@@ -41,19 +41,8 @@ KERNEL_INLINE vec_bits pair_up(vec first, vec second, bool rounded) {
     return (vec_bits)first >> 16 | (vec_bits)second;
 }
 
-/* What becomes of the sums: added to what is there, or written over it, either through the caches
- * or past them (full vectors at aligned places; _mm_sfence before another thread reads them). */
-typedef enum result_put { PUT_ADD = 0, PUT_OVER, PUT_PAST } result_put;
-
-KERNEL_INLINE void put_sum(result_put put, float *at, vec sum, int64_t n) {
-    if (put == PUT_PAST)
-        _mm512_stream_ps(at, sum);
-    else
-        vec_store_some(at, put == PUT_OVER ? sum : vec_load_some(at, n) + sum, n);
-}
-
 /* Vectors `first` .. of a panel; the last may be cut by `left` columns. */
-KERNEL_INLINE void tile(result_put put, int rows, int vectors, left_pairs a,
+KERNEL_INLINE void tile(vec_way put, int rows, int vectors, left_pairs a,
                         const uint32_t (*b)[WIDTH], int64_t pairs, float *c, int64_t stride,
                         int64_t left) {
     vec sum[TILE_ROWS][TILE_VECTORS] = {{{0}}};
@@ -68,26 +57,25 @@ KERNEL_INLINE void tile(result_put put, int rows, int vectors, left_pairs a,
         }
     }
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int j = 0; j < vectors; j++) {
-        put_sum(put, c + r * stride + j * LANES, sum[r][j], vectors == 1 ? left : LANES);
+        vec_put(put, c + r * stride + j * LANES, sum[r][j], vectors == 1 ? left : LANES);
     }
 }
 
 /* A few rows of c by one panel of `width` columns. */
-KERNEL_INLINE void strip(result_put put, int rows, left_pairs a, const uint32_t (*b)[WIDTH],
+KERNEL_INLINE void strip(vec_way put, int rows, left_pairs a, const uint32_t (*b)[WIDTH],
                          int64_t pairs, int64_t width, float *c, int64_t stride) {
     if (width >= WIDTH) {
         tile(put, rows, TILE_VECTORS, a, b, pairs, c, stride, width);
         return;
     }
     for (int64_t j = 0; j < width; j += LANES)
-        tile(put == PUT_PAST ? PUT_OVER : put, rows, 1, a, (const uint32_t(*)[WIDTH])(b[0] + j),
+        tile(put == VEC_PAST ? VEC_OVER : put, rows, 1, a, (const uint32_t(*)[WIDTH])(b[0] + j),
              pairs, c + j, stride, width - j);
 }
 
 /* The same for any number of rows up to TILE_ROWS. */
-KERNEL_INLINE void strip_rows(result_put put, int64_t rows, left_pairs a,
-                              const uint32_t (*b)[WIDTH], int64_t pairs, int64_t width, float *c,
-                              int64_t stride) {
+KERNEL_INLINE void strip_rows(vec_way put, int64_t rows, left_pairs a, const uint32_t (*b)[WIDTH],
+                              int64_t pairs, int64_t width, float *c, int64_t stride) {
     switch (rows) {
     case TILE_ROWS: strip(put, TILE_ROWS, a, b, pairs, width, c, stride); break;
     case 5:
@@ -106,7 +94,7 @@ KERNEL_INLINE void strip_rows(result_put put, int64_t rows, left_pairs a,
 static __attribute__((unused)) void multiply(int64_t rows, left_pairs a, const panels *b, float *c,
                                              int64_t stride) {
     for (int64_t i = 0; i < b->width; i += WIDTH)
-        strip_rows(PUT_ADD, rows, a, b->at[i / WIDTH], b->pairs, b->width - i, c + i, stride);
+        strip_rows(VEC_ADD, rows, a, b->at[i / WIDTH], b->pairs, b->width - i, c + i, stride);
 }
 
 #endif

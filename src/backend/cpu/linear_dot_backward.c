@@ -8,6 +8,7 @@
 #define LANES 16
 #include "backend/cpu/kernel_pairs.h"
 #include "backend/cpu/kernel_sets.h"
+#include "backend/cpu/kernel_way.h"
 
 /* Rows of a block; of the left side in strips. */
 #define STRIPS (BACKWARD_BLOCK_ROWS / TILE_ROWS)
@@ -145,24 +146,24 @@ typedef struct left_side {
 static __attribute__((noinline)) void strip_add(int64_t rows, left_pairs a,
                                                 const uint32_t (*b)[WIDTH], int64_t pairs,
                                                 int64_t width, float *c, int64_t stride) {
-    strip_rows(PUT_ADD, rows, a, b, pairs, width, c, stride);
+    strip_rows(VEC_ADD, rows, a, b, pairs, width, c, stride);
 }
 
 static __attribute__((noinline)) void strip_over(int64_t rows, left_pairs a,
                                                  const uint32_t (*b)[WIDTH], int64_t pairs,
                                                  int64_t width, float *c, int64_t stride) {
-    strip_rows(PUT_OVER, rows, a, b, pairs, width, c, stride);
+    strip_rows(VEC_OVER, rows, a, b, pairs, width, c, stride);
 }
 
 static __attribute__((noinline)) void strip_past(int64_t rows, left_pairs a,
                                                  const uint32_t (*b)[WIDTH], int64_t pairs,
                                                  int64_t width, float *c, int64_t stride) {
-    strip_rows(PUT_PAST, rows, a, b, pairs, width, c, stride);
+    strip_rows(VEC_PAST, rows, a, b, pairs, width, c, stride);
 }
 
 /* `rows` rows of c, panel after panel. */
-static void multiply_block(result_put put, const left_side *a, const panels *b, int64_t rows,
-                           float *c, int64_t stride, ahead *next) {
+static void multiply_block(vec_way way, const left_side *a, const panels *b, int64_t rows, float *c,
+                           int64_t stride, ahead *next) {
     int64_t turns = (rows + TILE_ROWS - 1) / TILE_ROWS * ((b->width + WIDTH - 1) / WIDTH);
     int64_t share = (next->rows + turns - 1) / turns;
     for (int64_t i = 0; i < b->width; i += WIDTH)
@@ -172,9 +173,9 @@ static void multiply_block(result_put put, const left_side *a, const panels *b, 
             const uint32_t(*panel)[WIDTH] = b->at[i / WIDTH];
             float *at = c + n * stride + i;
             fetch_ahead(next, share);
-            if (put == PUT_ADD)
+            if (way == VEC_ADD)
                 strip_add(some, left, panel, b->pairs, width, at, stride);
-            else if (put == PUT_OVER)
+            else if (way == VEC_OVER)
                 strip_over(some, left, panel, b->pairs, width, at, stride);
             else
                 strip_past(some, left, panel, b->pairs, width, at, stride);
@@ -193,21 +194,8 @@ static void backward_x(const linear_backward_x_args *a, const linear_part *part)
         int64_t depth = min_i64(DEPTH, a->out - o);
         ahead next = pack_panels(&right, &w, o, depth, part->out_begin);
         pack_rows(packed, a->dy[p] + part->row_begin * a->dy_stride + o, a->dy_stride, rows, depth);
-        multiply_block(PUT_ADD, &left, &right, rows, dx, a->dx_stride, &next);
+        multiply_block(VEC_ADD, &left, &right, rows, dx, a->dx_stride, &next);
     }
-}
-
-/* Bytes of gradients from which on they are not in a cache when they are read next. */
-#define PAST_CACHES ((double)(64 << 20))
-
-/* How the first products come into dw. */
-static result_put first_put(const linear_backward_w_args *a, const linear_part *part,
-                            const float *dw) {
-    bool aligned = (uintptr_t)dw % 64 == 0 && a->dw_stride % LANES == 0;
-    double bytes = 4.0 * (double)a->groups * (double)a->out * (double)a->in;
-    if (!a->overwrite || part->again)
-        return PUT_ADD;
-    return aligned && bytes >= PAST_CACHES && a->rows <= DEPTH ? PUT_PAST : PUT_OVER;
 }
 
 /* Rows of the part are rows of dw. */
@@ -219,16 +207,16 @@ static void backward_w(const linear_backward_w_args *a, const linear_part *part)
     const right_side x = {DTYPE_F32, (const char *)a->x[p], a->x_stride, a->rows};
     right.width = part->out_end - part->out_begin;
     float *dw = a->dw[p] + part->row_begin * a->dw_stride + part->out_begin;
-    result_put put = first_put(a, part, dw);
+    vec_way way = backward_way(a, part, DEPTH);
     for (int64_t n = 0; n < a->rows; n += DEPTH) {
         int64_t depth = min_i64(DEPTH, a->rows - n);
         ahead next = pack_panels(&right, &x, n, depth, part->out_begin);
         pack_columns(packed, a->dy[p] + n * a->dy_stride + part->row_begin, a->dy_stride, rows,
                      depth);
-        multiply_block(put, &left, &right, rows, dw, a->dw_stride, &next);
-        put = PUT_ADD;
+        multiply_block(way, &left, &right, rows, dw, a->dw_stride, &next);
+        way = VEC_ADD;
     }
-    _mm_sfence();
+    vec_settle();
 }
 
 const linear_backward_kernels linear_backward_dot = {.x = backward_x, .w = backward_w};

@@ -85,6 +85,33 @@ KERNEL_INLINE void vec_store_some(void *p, vec v, int64_t n) {
         vec_store_part(p, v, n);
 }
 
+/* What becomes of results: added to what is there, or written over it, either through the caches or
+ * past them, for what is too large for them. */
+typedef enum vec_way { VEC_ADD = 0, VEC_OVER, VEC_PAST } vec_way;
+
+/* The first n elements; past the caches only full vectors at aligned places. */
+KERNEL_INLINE void vec_put(vec_way way, float *p, vec v, int64_t n) {
+#if LANES == 16
+    if (way == VEC_PAST && n >= LANES && (uintptr_t)p % sizeof v == 0) {
+        _mm512_stream_ps(p, v);
+        return;
+    }
+#elif LANES == 8
+    if (way == VEC_PAST && n >= LANES && (uintptr_t)p % sizeof v == 0) {
+        _mm256_stream_ps(p, v);
+        return;
+    }
+#endif
+    vec_store_some(p, way == VEC_ADD ? vec_load_some(p, n) + v : v, n);
+}
+
+/* Before another thread reads what was written past the caches. */
+KERNEL_INLINE void vec_settle(void) {
+#if LANES > 4
+    _mm_sfence();
+#endif
+}
+
 /* ---- Arithmetic --------------------------------------------------------------------------- */
 
 KERNEL_INLINE vec vec_select(vec_ints mask, vec yes, vec no) {
