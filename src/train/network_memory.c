@@ -5,9 +5,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Logits of a few rows are held at a time. */
-#define LOGIT_BYTES ((int64_t)32 << 20)
-#define LOGIT_ROWS  256
+/* Logits of a few rows are held at a time: of so many that the head's weights, which every part
+ * reads twice, do not cost more time than its products. */
+#define LOGIT_BYTES      ((int64_t)32 << 20)
+#define LOGIT_LEAST_ROWS 128
+#define LOGIT_ROWS       256
 
 /* ---- Sizes -------------------------------------------------------------------------------- */
 
@@ -53,7 +55,8 @@ static void count_calls(training_network *n) {
     m->fuse_floats = (m->fuse_floats + 15) / 16 * 16;
     m->summary_floats = summary;
     m->logit_rows = LOGIT_BYTES / (c->vocabulary * (int64_t)sizeof(float));
-    m->logit_rows = min_i64(max_i64(m->logit_rows, 1), min_i64(LOGIT_ROWS, m->sizes.graded));
+    m->logit_rows =
+        min_i64(max_i64(m->logit_rows, LOGIT_LEAST_ROWS), min_i64(LOGIT_ROWS, m->sizes.graded));
 }
 
 /* Floats of a row of activations. */

@@ -10,10 +10,12 @@ static void grade(training_network *n, bool learn, float scale) {
     step_memory *m = &n->memory;
     const c2c_model *model = &n->receiver;
     const model_config *c = &model->config;
-    for (int64_t done = 0, rows; done < n->plan.graded; done += rows) {
+    /* parts of about the same size, that none is small */
+    int64_t parts = (n->plan.graded + m->logit_rows - 1) / m->logit_rows;
+    for (int64_t done = 0, rows; done < n->plan.graded; done += rows, parts--) {
         const float *x = m->normed + done * c->embedding;
         float *dx = m->normed_shadow + done * c->embedding;
-        rows = min_i64(m->logit_rows, n->plan.graded - done);
+        rows = (n->plan.graded - done + parts - 1) / parts;
         op_linear(n->inner, &(linear_args){.y = &m->logits,
                                            .x = &x,
                                            .w = &model->head.data,
