@@ -352,7 +352,7 @@ c2c_status fuser_convert(const char *from, const char *to, tensor_format format,
 
 /* Rows of one grouped call: enough to use a weight several times once it is in the processor's
  * cache, few enough to keep the scratch of large fusers small. */
-#define FUSE_BLOCK_ROWS 64
+#define FUSE_BLOCK_ROWS 128
 
 typedef struct fuse_scratch {
     backend *backend;

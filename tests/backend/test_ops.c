@@ -186,11 +186,10 @@ static linear_args linear_of_group(const linear_args *a, int32_t p) {
 }
 
 /* A linear's rows one by one, then all at once over the same y. */
-static void check_linear_rows(backend *b, uint64_t seed) {
+static void check_linear_rows_of(backend *b, const op_sizes *sizes, uint64_t seed) {
     test_random random = {seed};
-    op_sizes sizes = op_sizes_random(&random);
     op_case c;
-    op_case_make(&c, &op_rows[OP_linear], &sizes, &random);
+    op_case_make(&c, &op_rows[OP_linear], sizes, &random);
     linear_args *a = &c.args.linear;
     assert_ok(backend_reserve(b, (size_t)a->in, &test_error));
     for (int32_t p = 0; p < a->groups; p++) {
@@ -218,9 +217,36 @@ static void check_linear_rows(backend *b, uint64_t seed) {
     op_case_free(&c);
 }
 
+static void check_linear_rows(backend *b, uint64_t seed) {
+    test_random random = {seed};
+    op_sizes sizes = op_sizes_random(&random);
+    check_linear_rows_of(b, &sizes, seed);
+}
+
 static void linear_row_alone_equals_row_in_batch(void **state) {
     (void)state;
     on_every_isa(check_linear_rows);
+}
+
+/* So many weights that kernels read them in another way where rows are few. */
+static void check_large_linear(backend *b, uint64_t seed) {
+    const op_sizes sizes = {.groups = 1,
+                            .rows = 1 + (int64_t)seed % 7,
+                            .features = 1030,
+                            .out = 521,
+                            .padding = (int64_t)seed % 3,
+                            .w_type = DTYPE_BF16,
+                            .math = LINEAR_BF16,
+                            .accumulate = seed % 2,
+                            .optional = seed % 5 == 0,
+                            .int8 = seed % 4 > 1};
+    if (seed < 28)
+        check_linear_rows_of(b, &sizes, seed);
+}
+
+static void large_linear_row_alone_equals_row_in_batch(void **state) {
+    (void)state;
+    on_every_isa(check_large_linear);
 }
 
 /* Rows prepared by an op of their own, then each group's product: the bits of one call. */
@@ -339,6 +365,7 @@ int main(void) {
         cmocka_unit_test(queue_matches_reference),
         cmocka_unit_test(results_do_not_depend_on_backend_or_threads),
         cmocka_unit_test(linear_row_alone_equals_row_in_batch),
+        cmocka_unit_test(large_linear_row_alone_equals_row_in_batch),
         cmocka_unit_test(linear_in_one_call_equals_its_parts),
         cmocka_unit_test(attention_does_not_depend_on_chunks),
         cmocka_unit_test(linear_bf16_rounds_like_bf16_from_f32),

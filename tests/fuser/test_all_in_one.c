@@ -373,7 +373,8 @@ static made_options random_options(uint64_t *random, int rows) {
 
 /* Calls `check` for every form of gates with every form of weights, other options at random. */
 static void for_all_forms(void (*check)(const made_options *o, int rows, uint64_t seed)) {
-    static const int row_counts[] = {1, 13, 64, 65, 130};
+    static const int row_counts[] = {1, 13, FUSE_BLOCK_ROWS, FUSE_BLOCK_ROWS + 1,
+                                     2 * FUSE_BLOCK_ROWS + 2};
     uint64_t random = 7;
     for (int form = 0; form < 2 * GRANULARITY_COUNT * 2 * GRANULARITY_COUNT; form++) {
         const made_logits gate = {(granularity)(form % GRANULARITY_COUNT),

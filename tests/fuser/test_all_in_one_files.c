@@ -343,13 +343,13 @@ static void test_sections_that_are_too_long(void **state) {
 
 /* ---- Several sharers ---------------------------------------------------------------------- */
 
-#define LONG 100 /* more than a block of rows */
+#define LONG (FUSE_BLOCK_ROWS + 36)
 
 /* The last layer's keys after a section of LONG tokens that the sharers of `mask` are fused into.
  */
 static float *fused_keys(const pair *p, c2c_fuser *second, c2c_fusion_mode mode, int32_t mask) {
     const c2c_pair pairs[2] = {{p->sharer, p->fuser}, {p->sharer, second}};
-    const c2c_session_options options = {.context = 128, .fusion_mode = mode};
+    const c2c_session_options options = {.context = LONG + 1, .fusion_mode = mode};
     const c2c_section sections[] = {{LONG, mask}, {1, -1}};
     const model_config *config = &p->receiver->config;
     int32_t ids[LONG + 1];

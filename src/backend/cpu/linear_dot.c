@@ -23,7 +23,8 @@
  * first-level cache meanwhile. */
 #define STREAM_ROWS   4
 #define STREAM_VALUES 16384
-#define STREAM_AHEAD  4096 /* bytes */
+#define STREAM_AHEAD  4096      /* bytes */
+#define STREAM_LEAST  (1 << 19) /* weights: fewer stay in a cache, and are better folded by four */
 
 /* ---- Packing ------------------------------------------------------------------------------ */
 
@@ -225,7 +226,8 @@ static void run(const linear_args *a, const linear_part *part) {
     int64_t rows = part->row_end - part->row_begin;
     linear_block block = linear_block_of(a, part->group);
     const uint16_t *x = part->packed;
-    if (rows <= STREAM_ROWS && rows * a->in <= STREAM_VALUES) {
+    if (rows <= STREAM_ROWS && rows * a->in <= STREAM_VALUES &&
+        linear_outs(a, part->group) * a->in >= STREAM_LEAST) {
         run_stream(&block, x, part->row_begin, rows, part);
         return;
     }

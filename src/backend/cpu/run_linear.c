@@ -12,6 +12,13 @@
 /* Rows that one thread prepares and packs at once. */
 #define PACK_PART_ROWS 32
 
+/* Elements of rows that are prepared and packed in less time than threads need to come together. */
+#define INLINE_PACKING ((int64_t)1 << 16)
+
+/* Fewer blocks than this are cut smaller, so that threads can share them. */
+#define ENOUGH_BLOCKS 16
+#define SMALL_OUTS    (LINEAR_PART_OUTS / 2)
+
 /* Of so many rows, or fewer, up to PART_BLOCKS blocks are one part, as long as PARTS_TO_GO such
  * parts are to come. */
 #define FEW_ROWS    16
@@ -27,6 +34,7 @@ typedef struct linear_job {
     const linear_kernel *kernel;
     bool shared;
     int64_t block_rows, row_blocks, first, units;
+    int64_t block_outs;
     int64_t outs, out_blocks; /* of a unit */
     size_t unit_bytes;        /* packed; 0: not packed */
     int64_t pack_parts;       /* of a unit; 0: rows are used as they lie */
@@ -84,15 +92,17 @@ static void pack_part(void *context, int64_t index, int worker) {
 
 /* ---- Blocks ------------------------------------------------------------------------------- */
 
-static int64_t out_blocks(const linear_args *a, int64_t group) {
-    return (linear_outs(a, group) + LINEAR_PART_OUTS - 1) / LINEAR_PART_OUTS;
+static int64_t out_blocks(const linear_job *job, int64_t group) {
+    return (linear_outs(job->args, group) + job->block_outs - 1) / job->block_outs;
 }
 
 /* All outputs of groups that share their rows, else the most that one group has. */
-static void count_outs(linear_job *job) {
+static void count_outs(linear_job *job, int64_t block_outs) {
     const linear_args *a = job->args;
+    job->block_outs = block_outs;
+    job->outs = job->out_blocks = 0;
     for (int32_t p = 0; p < a->groups; p++) {
-        int64_t outs = linear_outs(a, p), blocks = out_blocks(a, p);
+        int64_t outs = linear_outs(a, p), blocks = out_blocks(job, p);
         job->outs = job->shared ? job->outs + outs : max_i64(job->outs, outs);
         job->out_blocks = job->shared ? job->out_blocks + blocks : max_i64(job->out_blocks, blocks);
     }
@@ -102,10 +112,10 @@ static void count_outs(linear_job *job) {
 static void run_block(const linear_job *job, int64_t unit, int64_t block) {
     linear_part part = unit_part(job, unit);
     if (job->shared)
-        for (; block >= out_blocks(job->args, part.group); part.group++)
-            block -= out_blocks(job->args, part.group);
-    part.out_begin = block * LINEAR_PART_OUTS;
-    part.out_end = min_i64(part.out_begin + LINEAR_PART_OUTS, linear_outs(job->args, part.group));
+        for (; block >= out_blocks(job, part.group); part.group++)
+            block -= out_blocks(job, part.group);
+    part.out_begin = block * job->block_outs;
+    part.out_end = min_i64(part.out_begin + job->block_outs, linear_outs(job->args, part.group));
     if (part.out_begin >= part.out_end)
         return;
     linear_args args = job->read;
@@ -160,7 +170,9 @@ static void run_job(linear_job *job) {
         thread_pool_run(pool, 1, run_all, job);
         return;
     }
-    if (job->pack_parts)
+    for (int64_t i = 0; rows * a->in < INLINE_PACKING && i < job->units * job->pack_parts; i++)
+        pack_part(job, i, 0);
+    if (job->pack_parts && rows * a->in >= INLINE_PACKING)
         thread_pool_run(pool, job->units * job->pack_parts, pack_part, job);
     thread_pool_run(pool, job->units * count_parts(job), run_part, job);
 }
@@ -202,9 +214,11 @@ void cpu_run_linear(cpu_backend *cpu, const linear_args *args) {
         job.read.x = (const float *const *)args->prepared;
         job.read.x_stride = args->in;
     }
-    count_outs(&job);
     cut_rows(&job);
     job.units = (shared ? 1 : args->groups) * job.row_blocks;
+    count_outs(&job, LINEAR_PART_OUTS);
+    if (job.units * job.out_blocks < ENOUGH_BLOCKS)
+        count_outs(&job, SMALL_OUTS);
     if (kernel->pack || args->prepare)
         job.pack_parts =
             (min_i64(args->rows, job.block_rows) + PACK_PART_ROWS - 1) / PACK_PART_ROWS;
