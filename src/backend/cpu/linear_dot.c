@@ -13,10 +13,10 @@
 #define TILE_OUTS 4
 #define STEP      32 /* elements of one vector */
 
-/* Rows of x that stay in the first-level cache while the weights of a block pass by, and the pieces
- * of k for which they do: 24 KB. Sums are kept from one piece to the next. */
-#define PANEL_ROWS 12
-#define K_BLOCK    1024
+/* Tiles of rows of x that stay in the first-level cache while the weights of a block pass by, and
+ * the pieces of k for which they do: 24 KB. Sums are kept from one piece to the next. */
+#define PANEL_TILES 2
+#define K_BLOCK     1024
 
 /* Few rows wait for memory. Then weights are read as they lie, one output after the other: one
  * stream is what the machine foresees best, but for the next page. So many numbers of x stay in the
@@ -149,8 +149,8 @@ KERNEL_INLINE void tile(int rows, int outs, const linear_block *k, const uint16_
     put_tile(rows, outs, k, sum, row, out);
 }
 
-static void tiles(int rows, const linear_block *k, const uint16_t *x, int64_t row, int64_t out,
-                  int64_t outs, k_range range, vec *kept) {
+static void run_tile(int rows, const linear_block *k, const uint16_t *x, int64_t row, int64_t out,
+                     int64_t outs, k_range range, vec *kept) {
 #define TILES(n)                                                                                   \
     case n:                                                                                        \
         if (outs == TILE_OUTS)                                                                     \
@@ -174,7 +174,8 @@ static void tiles(int rows, const linear_block *k, const uint16_t *x, int64_t ro
 /* A panel of rows by the block's outputs, one piece of k after the other. */
 static void run_panel(const linear_block *k, const uint16_t *x, int64_t row, int64_t rows,
                       const linear_part *part) {
-    vec kept[LINEAR_PART_OUTS * PANEL_ROWS];
+    vec kept[LINEAR_PART_OUTS * PANEL_TILES * TILE_ROWS];
+    const int64_t count = (rows + TILE_ROWS - 1) / TILE_ROWS;
     int64_t step = rows <= 2 ? max_i64(k->in, 1) : K_BLOCK;
     k_range range = {0, 0};
     do {
@@ -182,9 +183,10 @@ static void run_panel(const linear_block *k, const uint16_t *x, int64_t row, int
         vec *next = kept;
         for (int64_t out = part->out_begin, outs; out < part->out_end; out += outs) {
             outs = part->out_end - out >= TILE_OUTS ? TILE_OUTS : 1;
-            for (int64_t r = 0; r < rows; r += TILE_ROWS, next += outs * TILE_ROWS)
-                tiles((int)min_i64(TILE_ROWS, rows - r), k, x + r * padded(k->in), row + r, out,
-                      outs, range, next);
+            for (int64_t i = 0; i < count; i++, next += outs * TILE_ROWS) {
+                int64_t r = rows * i / count, end = rows * (i + 1) / count;
+                run_tile((int)(end - r), k, x + r * padded(k->in), row + r, out, outs, range, next);
+            }
         }
     } while (range.end < k->in);
 }
@@ -223,7 +225,7 @@ static void run_stream(const linear_block *k, const uint16_t *x, int64_t row, in
 }
 
 static void run(const linear_args *a, const linear_part *part) {
-    int64_t rows = part->row_end - part->row_begin;
+    int64_t rows = part->row_end - part->row_begin, tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
     linear_block block = linear_block_of(a, part->group);
     const uint16_t *x = part->packed;
     if (rows <= STREAM_ROWS && rows * a->in <= STREAM_VALUES &&
@@ -231,9 +233,12 @@ static void run(const linear_args *a, const linear_part *part) {
         run_stream(&block, x, part->row_begin, rows, part);
         return;
     }
-    for (int64_t row = part->row_begin; row < part->row_end; row += PANEL_ROWS)
-        run_panel(&block, x + (row - part->row_begin) * padded(a->in), row,
-                  min_i64(PANEL_ROWS, part->row_end - row), part);
+    /* Tiles of about as many rows: one that is left over would load all weights for itself. */
+    for (int64_t tile = 0; tile < tiles; tile += PANEL_TILES) {
+        int64_t begin = rows * tile / tiles;
+        int64_t end = rows * min_i64(tile + PANEL_TILES, tiles) / tiles;
+        run_panel(&block, x + begin * padded(a->in), part->row_begin + begin, end - begin, part);
+    }
 }
 
 /* ---- The ceiling -------------------------------------------------------------------------- */
@@ -254,7 +259,7 @@ double peak_bf16_dot(int64_t rounds) {
 }
 
 const linear_kernel linear_bf16_dot = {.pack_rows = 1,
-                                       .step_rows = PANEL_ROWS,
+                                       .step_rows = PANEL_TILES * TILE_ROWS,
                                        .block_rows = LINEAR_MAX_BLOCK_ROWS,
                                        .pack_bytes = row_bytes,
                                        .pack = pack_rows,
