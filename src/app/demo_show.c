@@ -134,24 +134,45 @@ static void append_learnt(buffer *out, const demo_results *d) {
                   percent(d, DEMO_RECEIVER), percent(d, DEMO_C2C));
 }
 
+/* Prompts of the two kinds differ in length, so that a median of both stands for neither. */
+static c2c_status append_waits(buffer *out, const demo_results *d, c2c_error *error) {
+    const eval_result text = evaluated_result(&d->ways[DEMO_TEXT], &d->set);
+    const eval_result fused = evaluated_result(&d->ways[DEMO_C2C], &d->set);
+    eval_groups a = {0}, b = {0};
+    c2c_status status = eval_groups_make(&a, &text, EVAL_BY_CATEGORY, error);
+    if (!status)
+        status = eval_groups_make(&b, &fused, EVAL_BY_CATEGORY, error);
+    for (size_t i = 0; !status && i < a.count; i++)
+        buffer_printf(out, "%s %.2f ms of C2C to %.2f ms of text-to-text (%s)",
+                      i ? "," : "First tokens:", b.items[i].median_ttft_ms,
+                      a.items[i].median_ttft_ms, a.items[i].name);
+    if (a.count)
+        buffer_append_text(out, ".\n");
+    eval_groups_deinit(&a);
+    eval_groups_deinit(&b);
+    return status;
+}
+
 c2c_status demo_show_table(const demo_results *d, bool trained, c2c_error *error) {
     eval_result results[DEMO_WAYS];
     buffer out = {0};
     for (int w = 0; w < DEMO_WAYS; w++)
         results[w] = evaluated_result(&d->ways[w], &d->set);
     append_meaning(&out, d);
+    c2c_status status = append_waits(&out, d, error);
     if (trained)
         append_learnt(&out, d);
     else if (d->recorded)
         buffer_printf(&out,
-                      "%lld of %lld answers are, letter by letter, those that are recorded beside "
-                      "the questions.\n",
+                      "%lld of %lld answers are, letter by letter, those recorded beside the "
+                      "questions (by the Python original; C2C's by this program in f32).\n",
                       (long long)d->as_recorded, (long long)d->recorded);
     buffer_printf(&out,
                   "Asked four ways in %.1f s (known: the sharer knows the answer; told: the chat "
                   "says it):\n\n",
                   d->seconds);
-    c2c_status status = eval_show_table(&out, results, DEMO_WAYS, error);
+    if (!status)
+        status = eval_show_table(&out, results, DEMO_WAYS, error);
     eval_show_notes(&out, &d->set, results, DEMO_WAYS);
     if (!status)
         status = output_buffer(&out, error);

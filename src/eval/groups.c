@@ -26,14 +26,12 @@ static void group_add(eval_group *g, const eval_record *r) {
     g->ratio += r->input_tokens ? (double)r->new_tokens / (double)r->input_tokens : 0;
 }
 
-c2c_status eval_groups_make(eval_groups *groups, const eval_result *result, eval_grouping by,
-                            c2c_error *error) {
-    size_t count = result->records->count, at = 0;
-    *groups = (eval_groups){.items = calloc(count + 1, sizeof *groups->items)};
-    if (!groups->items)
-        return error_memory(error, count * sizeof *groups->items, "groups of answers");
-    for (size_t i = 0; i < count; i++) {
+/* Finds the group of every record, or makes it; which[i]: its place, or none. */
+static void sort_in(eval_groups *groups, const eval_result *result, eval_grouping by,
+                    size_t *which) {
+    for (size_t i = 0, at = 0; i < result->records->count; i++) {
         const char *name = group_of(result->set, i, by);
+        which[i] = SIZE_MAX;
         if (!name)
             continue;
         /* Rows of one subject mostly stand together. */
@@ -43,10 +41,35 @@ c2c_status eval_groups_make(eval_groups *groups, const eval_result *result, eval
         if (at == groups->count)
             groups->items[groups->count++] = (eval_group){.name = name};
         /* A group is there for every system alike, whether it could answer or not. */
-        if (!result->records->items[i].failed)
-            group_add(&groups->items[at], &result->records->items[i]);
+        if (result->records->items[i].failed)
+            continue;
+        which[i] = at;
+        group_add(&groups->items[at], &result->records->items[i]);
     }
-    return C2C_STATUS_OK;
+}
+
+c2c_status eval_groups_make(eval_groups *groups, const eval_result *result, eval_grouping by,
+                            c2c_error *error) {
+    const eval_records *records = result->records;
+    size_t count = records->count + 1;
+    *groups = (eval_groups){.items = calloc(count, sizeof *groups->items)};
+    size_t *which = calloc(count, sizeof *which);
+    double *times = calloc(count, sizeof *times);
+    c2c_status status = C2C_STATUS_OK;
+    if (groups->items && which && times)
+        sort_in(groups, result, by, which);
+    else
+        status = error_memory(error, count * sizeof *groups->items, "groups of answers");
+    for (size_t g = 0; g < groups->count; g++) {
+        size_t n = 0;
+        for (size_t i = 0; i < records->count; i++)
+            if (which[i] == g)
+                times[n++] = records->items[i].ttft_ms;
+        groups->items[g].median_ttft_ms = eval_median(times, n);
+    }
+    free(times);
+    free(which);
+    return status;
 }
 
 void eval_groups_deinit(eval_groups *groups) {

@@ -159,6 +159,7 @@ typedef struct eval_group {
     int64_t scored, answered;
     double points, input, output, ratio; /* scores; tokens of prompts and answers, and the sum of
                                             their ratios */
+    double median_ttft_ms;
 } eval_group;
 
 typedef struct eval_groups {
@@ -210,6 +211,8 @@ typedef struct eval_summary {
     double read_tokens, written_tokens; /* mean of a question */
 } eval_summary;
 
+/* Sorts the values; NaN where there are none. */
+double eval_median(double *values, size_t count);
 void eval_summarize(eval_summary *summary, const eval_result *result);
 /* b against a, question by question. */
 typedef struct eval_pairing {

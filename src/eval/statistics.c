@@ -74,7 +74,7 @@ double eval_mcnemar(int64_t only_a, int64_t only_b) {
 /* ---- A run, and two -----------------------------------------------------------------------------
  */
 
-static double median(double *values, size_t count) {
+double eval_median(double *values, size_t count) {
     if (count == 0)
         return NAN;
     qsort(values, count, sizeof *values, compare_doubles);
@@ -115,8 +115,8 @@ void eval_summarize(eval_summary *summary, const eval_result *result) {
     summary->read_tokens /= n ? (double)n : 1;
     summary->written_tokens /= n ? (double)n : 1;
     summary->timed = (int64_t)timed;
-    summary->median_ttft_ms = first && all ? median(first, timed) : NAN;
-    summary->median_total_ms = first && all ? median(all, timed) : NAN;
+    summary->median_ttft_ms = first && all ? eval_median(first, timed) : NAN;
+    summary->median_total_ms = first && all ? eval_median(all, timed) : NAN;
     free(first);
     free(all);
 }

@@ -242,4 +242,25 @@ typedef struct tensor_conversion {
 c2c_status tensor_file_convert(const char *from, const char *to, tensor_format format, dtype type,
                                tensor_conversion *done, c2c_error *error);
 
+/* ---- Pages (page.c) ---------------------------------------------------------------------------
+ */
+
+/* A report as one file of HTML, in the style that all reports share. */
+void page_begin(buffer *out, const char *program, const char *title);
+void page_end(buffer *out);
+/* Appends a text as it is shown, in an attribute too: at most `most` bytes of it, and no part of a
+ * character. NULL is no text. */
+void page_text(buffer *out, const char *text, size_t most);
+
+typedef enum svg_anchor { SVG_START = 0, SVG_MIDDLE, SVG_END } svg_anchor;
+
+/* An SVG element that is as wide as the page; x to the right, y downwards. Classes are those of the
+ * page's style: grid, line, faint, other, bar, whisker, dot. */
+void svg_begin(buffer *out, double width, double height, const char *label);
+void svg_end(buffer *out);
+void svg_line(buffer *out, const char *class, double x1, double y1, double x2, double y2);
+void svg_text(buffer *out, double x, double y, svg_anchor anchor, const char *text, size_t most);
+/* 1, 2 or 5 times a power of ten, of which at most `ticks` make `range` (> 0). */
+double svg_round_step(double range, int ticks);
+
 #endif

@@ -3,6 +3,7 @@
 #include "train/plot.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* In SVG units: the whole, and the margins of the field that curves are drawn in. */
 #define WIDTH  680.0
@@ -56,34 +57,30 @@ static field field_of(const plot *p) {
 
 /* ---- Axes --------------------------------------------------------------------------------- */
 
-/* 1, 2 or 5 times a power of ten, so that about TICKS of them make `range`. */
-static double round_step(double range) {
-    double step = pow(10, floor(log10(range / TICKS)));
-    while (range / step > TICKS)
-        step *= range / (step * 2) <= TICKS ? 2 : range / (step * 5) <= TICKS ? 5 : 10;
-    return step;
+static void write_number(buffer *out, double x, double y, svg_anchor anchor, double value,
+                         int digits) {
+    char text[32];
+    snprintf(text, sizeof text, "%.*g", digits, fabs(value) < 1e-15 ? 0 : value);
+    svg_text(out, x, y, anchor, text, sizeof text);
 }
 
 static void write_tick_y(buffer *out, const field *f, double value) {
     double shown = f->plot->logarithmic ? pow(10, value) : value;
     double y = place_y(f, shown);
-    buffer_printf(out,
-                  "<line class=\"grid\" x1=\"%.0f\" x2=\"%.0f\" y1=\"%.1f\" y2=\"%.1f\"/>"
-                  "<text x=\"%.0f\" y=\"%.1f\" text-anchor=\"end\">%.4g</text>\n",
-                  LEFT, WIDTH - RIGHT, y, y, LEFT - 6, y + 4, fabs(shown) < 1e-15 ? 0 : shown);
+    svg_line(out, "grid", LEFT, y, WIDTH - RIGHT, y);
+    write_number(out, LEFT - 6, y + 4, SVG_END, shown, 4);
 }
 
 static void write_axes(buffer *out, const field *f) {
-    double step = round_step(f->high - f->low);
+    double step = svg_round_step(f->high - f->low, TICKS);
     for (int i = 0; i <= 2 * TICKS; i++) {
         double value = (ceil(f->low / step - 1e-9) + i) * step;
         if (value <= f->high + 1e-9 * step)
             write_tick_y(out, f, value);
     }
-    double last = fmax(f->plot->x_last, 1), along = fmax(1, round_step(last));
+    double last = fmax(f->plot->x_last, 1), along = fmax(1, svg_round_step(last, TICKS));
     for (int i = 0; i <= 2 * TICKS && i * along <= last * (1 + 1e-9); i++)
-        buffer_printf(out, "<text x=\"%.1f\" y=\"%.0f\" text-anchor=\"middle\">%.10g</text>\n",
-                      place_x(f, i * along), HEIGHT - BOTTOM + 18, i * along);
+        write_number(out, place_x(f, i * along), HEIGHT - BOTTOM + 18, SVG_MIDDLE, i * along, 10);
 }
 
 /* ---- Curves ------------------------------------------------------------------------------- */
@@ -134,14 +131,14 @@ static void write_legend(buffer *out, const plot *p) {
 
 void plot_write(buffer *out, const plot *p) {
     field f = field_of(p);
-    buffer_printf(out,
-                  "<section><h2>%s</h2>\n<svg viewBox=\"0 0 %.0f %.0f\" role=\"img\" "
-                  "aria-label=\"%s\">\n",
-                  p->title, WIDTH, HEIGHT, p->title);
+    buffer_append_text(out, "<section><h2>");
+    page_text(out, p->title, SIZE_MAX);
+    buffer_append_text(out, "</h2>\n");
+    svg_begin(out, WIDTH, HEIGHT, p->title);
     write_axes(out, &f);
     for (size_t c = 0; c < p->curve_count; c++)
         write_curve(out, &f, &p->curves[c]);
-    buffer_append_text(out, "</svg>\n");
+    svg_end(out);
     if (p->curve_count > 1)
         write_legend(out, p);
     buffer_append_text(out, "</section>\n");

@@ -2,7 +2,7 @@
 #ifndef C2C_TRAIN_PLOT_H
 #define C2C_TRAIN_PLOT_H
 
-#include "base/base.h"
+#include "formats/formats.h"
 
 /* Points in order of x; one whose y is no finite number leaves a gap. */
 typedef struct plot_curve {

@@ -9,21 +9,6 @@
 /* Of the smoothed loss: what one step adds. */
 #define SMOOTHING 0.05
 
-static const char page_head[] =
-    "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"
-    "<meta name=\"viewport\" content=\"width=device-width\">\n"
-    "<title>c2c train</title>\n<style>\n"
-    ":root{color-scheme:light dark;--line:#2563eb;--faint:#93c5fd;--other:#dc2626;--grid:#8883}\n"
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\n"
-    "h1{font-size:1.4rem}h2{font-size:1rem;margin:1.5rem 0 0}svg{width:100%;height:auto}\n"
-    "svg text{font-size:11px;fill:currentColor;opacity:.7}.grid{stroke:var(--grid)}\n"
-    "path{fill:none;stroke-width:1.5;stroke-linecap:round;stroke-linejoin:round}\n"
-    "path.line{stroke:var(--line)}path.faint{stroke:var(--faint);stroke-width:1}\n"
-    "path.other{stroke:var(--other);stroke-width:2}\n"
-    "span.line{color:var(--line)}span.faint{color:var(--faint)}span.other{color:var(--other)}\n"
-    "table{border-collapse:collapse}td{padding:.1rem 1.2rem .1rem 0}\n"
-    ".legend{margin:0;font-size:.85rem}\n</style>\n";
-
 /* The columns that are drawn, steps and evaluations apart. */
 typedef enum column {
     COLUMN_STEP = 0,
@@ -109,15 +94,6 @@ static void write_plots(buffer *out, const columns *c, int64_t steps) {
                             .curve_count = 1});
 }
 
-/* Text between tags. */
-static void write_escaped(buffer *out, const char *text) {
-    for (; *text; text++)
-        if (*text == '<' || *text == '>' || *text == '&')
-            buffer_printf(out, "&#%d;", *text);
-        else
-            buffer_append_char(out, *text);
-}
-
 static void write_summary(buffer *out, const columns *c, const metric_list *list, int64_t steps) {
     int64_t tokens = 0;
     double done = c->steps ? c->of[COLUMN_STEP][c->steps - 1] : 0;
@@ -146,12 +122,9 @@ void train_report_write(buffer *out, const metric_list *list, const char *title,
     for (int i = 0; i < COLUMN_COUNT; i++)
         c.of[i] = memory + (size_t)i * (list->count + 1);
     columns_fill(&c, list);
-    buffer_append_text(out, page_head);
-    buffer_append_text(out, "<h1>");
-    write_escaped(out, title);
-    buffer_append_text(out, "</h1>\n");
+    page_begin(out, "c2c train", title);
     write_summary(out, &c, list, steps);
     write_plots(out, &c, steps);
-    buffer_append_text(out, "</html>\n");
+    page_end(out);
     free(memory);
 }
