@@ -3,6 +3,9 @@
 #include "app/eval.h"
 #include "app/program.h"
 
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #define DEMO_ROWS "share/demo/eval.jsonl"
@@ -168,6 +171,70 @@ static void test_refused_systems(void **state) {
         free(path);
         test_folder_remove(folder);
     }
+}
+
+/* ---- Pairs ------------------------------------------------------------------------------------
+ */
+
+#define PAIRED 20
+
+/* Twenty questions: eight that both answer, one that only the first does, nine that only the second
+ * does, two that nobody does. By hand: 8 of 20 points; of ten that differ, one or fewer for either
+ * side has the chance 2 (1 + 10) / 2^10; nine ones, one minus one and ten zeros have the deviation
+ * sqrt(10/20 - 0.4^2), so their mean one of 0.130. */
+static void test_pairs_by_hand(void **state) {
+    (void)state;
+    eval_record first[PAIRED] = {0}, second[PAIRED] = {0};
+    eval_question questions[PAIRED] = {0};
+    const eval_set set = {.benchmark = benchmark_find("qa"), .items = questions, .count = PAIRED};
+    for (int i = 0; i < PAIRED; i++) {
+        questions[i].subject = "main";
+        first[i] = (eval_record){.right = i < 9, .scored = true, .ttft_ms = i};
+        second[i] = (eval_record){.right = i < 8 || (i >= 9 && i < 18), .scored = true};
+        first[i].score = first[i].right;
+        second[i].score = second[i].right;
+    }
+    const eval_records a = {.items = first, .count = PAIRED},
+                       b = {.items = second, .count = PAIRED};
+    const eval_result results[] = {{.name = "one", .set = &set, .records = &a},
+                                   {.name = "two", .set = &set, .records = &b}};
+    eval_pairing p;
+    assert_ok(eval_compare(&p, &results[0], &results[1], &test_error));
+    assert_int_equal(p.both, 8);
+    assert_int_equal(p.only_a, 1);
+    assert_int_equal(p.only_b, 9);
+    assert_int_equal(p.neither, 2);
+    assert_true(fabs(p.difference.value - 0.4) < 1e-12);
+    assert_true(fabs(p.p - 22.0 / 1024) < 1e-12);
+    /* 1.96 deviations; means of twenty are steps of 0.05. */
+    assert_true(fabs(p.difference.low - (0.4 - 0.256)) <= 0.05);
+    assert_true(fabs(p.difference.high - (0.4 + 0.256)) <= 0.05);
+    buffer out = {0};
+    assert_ok(eval_show_table(&out, results, 2, &test_error));
+    /* Wilson: 9 of 20 is 45% (25.8 to 65.8), 17 of 20 is 85% (64.0 to 94.8); the median of 0 .. 19
+     * is 9.5. */
+    assert_non_null(strstr(out.data, "20 questions of qa"));
+    assert_non_null(strstr(out.data, "45.00% (25.8-65.8)"));
+    assert_non_null(strstr(out.data, "85.00% (64.0-94.8)"));
+    assert_non_null(strstr(out.data, " 9.50 ms"));
+    buffer_clear(&out);
+    assert_ok(eval_show_pairings(&out, results, 2, &test_error));
+    const char *row = strstr(out.data, "\ntwo ");
+    int64_t counts[4];
+    char text[80];
+    assert_non_null(row);
+    assert_non_null(strstr(row, "+40.00 (+"));
+    const char *behind = strchr(row, ')');
+    assert_non_null(behind);
+    assert_int_equal(sscanf(behind + 1, "%" SCNd64 "%" SCNd64 "%" SCNd64 "%" SCNd64 "%79s",
+                            &counts[0], &counts[1], &counts[2], &counts[3], text),
+                     5);
+    assert_int_equal(counts[0], 9);
+    assert_int_equal(counts[1], 1);
+    assert_int_equal(counts[2], 8);
+    assert_int_equal(counts[3], 2);
+    assert_string_equal(text, "0.021");
+    buffer_free(&out);
 }
 
 /* The answers that a recipe leaves, without their times; to be freed. */
@@ -538,12 +605,17 @@ static void test_published_recipes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_systems),         cmocka_unit_test(test_demo_recipe),
-        cmocka_unit_test(test_refused_systems), cmocka_unit_test(test_other_systems),
-        cmocka_unit_test(test_resume),          cmocka_unit_test(test_logits),
-        cmocka_unit_test(test_longbench),       cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_no_template),     cmocka_unit_test(test_published_recipes),
-        cmocka_unit_test(test_unknown_keys)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_systems),
+                                       cmocka_unit_test(test_pairs_by_hand),
+                                       cmocka_unit_test(test_demo_recipe),
+                                       cmocka_unit_test(test_refused_systems),
+                                       cmocka_unit_test(test_other_systems),
+                                       cmocka_unit_test(test_resume),
+                                       cmocka_unit_test(test_logits),
+                                       cmocka_unit_test(test_longbench),
+                                       cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_no_template),
+                                       cmocka_unit_test(test_published_recipes),
+                                       cmocka_unit_test(test_unknown_keys)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
