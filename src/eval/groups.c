@@ -63,7 +63,7 @@ c2c_status eval_groups_make(eval_groups *groups, const eval_result *result, eval
     for (size_t g = 0; g < groups->count; g++) {
         size_t n = 0;
         for (size_t i = 0; i < records->count; i++)
-            if (which[i] == g)
+            if (which[i] == g && records->items[i].timed)
                 times[n++] = records->items[i].ttft_ms;
         groups->items[g].median_ttft_ms = eval_median(times, n);
     }

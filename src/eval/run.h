@@ -159,7 +159,7 @@ typedef struct eval_group {
     int64_t scored, answered;
     double points, input, output, ratio; /* scores; tokens of prompts and answers, and the sum of
                                             their ratios */
-    double median_ttft_ms;
+    double median_ttft_ms;               /* of those that were timed */
 } eval_group;
 
 typedef struct eval_groups {

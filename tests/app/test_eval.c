@@ -189,7 +189,7 @@ static void test_pairs_by_hand(void **state) {
     const eval_set set = {.benchmark = benchmark_find("qa"), .items = questions, .count = PAIRED};
     for (int i = 0; i < PAIRED; i++) {
         questions[i].subject = "main";
-        first[i] = (eval_record){.right = i < 9, .scored = true, .ttft_ms = i};
+        first[i] = (eval_record){.right = i < 9, .scored = true, .timed = true, .ttft_ms = i};
         second[i] = (eval_record){.right = i < 8 || (i >= 9 && i < 18), .scored = true};
         first[i].score = first[i].right;
         second[i].score = second[i].right;
