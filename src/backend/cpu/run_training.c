@@ -6,6 +6,9 @@
 /* About 10 microseconds: less is not worth a thread's attention. */
 #define PART_WORK 16384
 
+/* Elements of a part of what streams through memory once: long runs, which the machine foresees. */
+#define STREAM_ELEMENTS 65536
+
 /* An op as groups of items, which a kernel takes in runs. */
 typedef struct grid {
     int64_t groups, items, work; /* work: of one item, in elements that are moved or added */
@@ -57,12 +60,14 @@ static grid grid_of(op_kind kind, const void *args) {
     case OP_cross_entropy:
         return (grid){ONE, .items = A(cross_entropy)->rows, .work = A(cross_entropy)->features * 8};
     case OP_squared_norm:
-        return (grid){ONE,
+        return (grid){.groups = 1,
                       .items =
                           (A(squared_norm)->count + SQUARED_NORM_BLOCK - 1) / SQUARED_NORM_BLOCK,
-                      .work = SQUARED_NORM_BLOCK};
+                      .work = SQUARED_NORM_BLOCK,
+                      .unit = STREAM_ELEMENTS / SQUARED_NORM_BLOCK};
     case OP_scale: return (grid){.groups = 1, .items = A(scale)->count, .work = 1, .unit = 16};
-    case OP_adamw: return (grid){.groups = 1, .items = A(adamw)->count, .work = 8, .unit = 16};
+    case OP_adamw:
+        return (grid){.groups = 1, .items = A(adamw)->count, .work = 8, .unit = STREAM_ELEMENTS};
     default: return (grid){0};
     }
 #undef ONE
