@@ -376,6 +376,18 @@ static c2c_status probe_both(probe probes[2], training *t, const row_length *len
     return status ? status : probe_take(&probes[1], t, lengths, count, error);
 }
 
+/* Mapped weights are touched as they are used, and then take memory like everything else. */
+static double weight_bytes(const training *t) {
+    c2c_model_info info;
+    c2c_model_describe(t->receiver, &info);
+    double bytes = (double)info.weight_bytes;
+    for (size_t i = 0; i < t->sharer_count; i++) {
+        c2c_model_describe(t->sharers[i], &info);
+        bytes += (double)info.weight_bytes;
+    }
+    return bytes;
+}
+
 /* What the longest rows of one batch will take, and how many of them have room. */
 static c2c_status foresee_memory(training *t, c2c_train_summary *s, c2c_error *error) {
     row_length *lengths;
@@ -387,7 +399,8 @@ static c2c_status foresee_memory(training *t, c2c_train_summary *s, c2c_error *e
     if (!status) {
         double more = probes[1].tokens - probes[0].tokens, tokens = 0, need = 0;
         double each = more > 0 ? (probes[1].bytes - probes[0].bytes) / more : 0;
-        double others = (double)data_set_bytes(t->data) + training_network_saving(t->network) +
+        double others = (double)data_set_bytes(t->data) + weight_bytes(t) +
+                        training_network_saving(t->network) +
                         2.0 * sizeof(float) * (double)t->trainee.count;
         int64_t most = min_i64(t->recipe.batch, t->train_rows);
         if (s->memory_available >= 0)
