@@ -363,17 +363,27 @@ static c2c_status probe_take(probe *p, training *t, const row_length *rows, int6
     return status;
 }
 
-/* Activations grow with the tokens of a batch. The shortest row, and then rows of at least four
- * times its tokens, the longest ones first, say how much there is for each token and how much
- * anyway. */
+/* The longest rows of a batch: a quarter of them, and then half, say how much there is for each
+ * token and how much anyway. Where half has no room, what the quarter takes is shared out among its
+ * tokens. */
 static c2c_status probe_both(probe probes[2], training *t, const row_length *lengths,
                              c2c_error *error) {
-    const row_length *shortest = &lengths[t->train_rows - 1];
-    int64_t most = min_i64(t->recipe.batch, t->train_rows), count = 0, tokens = 0;
-    while (count < most && (count == 0 || tokens < 4 * shortest->tokens))
-        tokens += lengths[count++].tokens;
-    c2c_status status = probe_take(&probes[0], t, shortest, 1, error);
-    return status ? status : probe_take(&probes[1], t, lengths, count, error);
+    int64_t most = min_i64(t->recipe.batch, t->train_rows), few = max_i64(1, most / 4);
+    double fixed = (double)training_network_bytes(t->network);
+    c2c_status status;
+    /* Without a place for a message nobody looks for the rows that fit. */
+    while ((status = probe_take(&probes[0], t, lengths, few, few > 1 ? NULL : error)) ==
+               C2C_STATUS_OUT_OF_MEMORY &&
+           few > 1)
+        few /= 2;
+    if (status)
+        return status;
+    int64_t more = max_i64(few + 1, most / 2);
+    if (more <= most && !probe_take(&probes[1], t, lengths, more, NULL))
+        return C2C_STATUS_OK;
+    probes[1] = probes[0];
+    probes[0] = (probe){0, fixed};
+    return C2C_STATUS_OK;
 }
 
 /* Mapped weights are touched as they are used, and then take memory like everything else. */
@@ -407,7 +417,7 @@ static c2c_status foresee_memory(training *t, c2c_train_summary *s, c2c_error *e
             s->memory_available += (int64_t)held;
         for (int64_t i = 0; i < most; i++) {
             tokens += (double)lengths[i].tokens;
-            need = probes[1].bytes + others + each * fmax(0, tokens - probes[1].tokens);
+            need = probes[0].bytes + others + each * (tokens - probes[0].tokens);
             if (s->memory_available < 0 || need <= (double)s->memory_available)
                 s->batch_that_fits = i + 1 == most ? t->recipe.batch : i + 1;
         }
