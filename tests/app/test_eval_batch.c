@@ -1,6 +1,8 @@
 /* test_eval_batch.c - questions asked together, in any portions and with kills in between, are
  * answered as one by one; what reuses an earlier question's rows says what a fresh session says. */
+#include "app/answer.h"
 #include "app/program.h"
+#include "session/session.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -239,7 +241,7 @@ static void test_letters_in_batches(void **state) {
 /* ---- Reuse --------------------------------------------------------------------------------- */
 
 /* Timed questions are asked of empty sessions; the others go on with what the one before left: the
- * same answers of fewer rows. That first-token logits are the same bits, test_turns.c shows. */
+ * same answers of fewer rows. */
 static void test_reuse(void **state) {
     (void)state;
     static answers fresh, kept;
@@ -270,6 +272,80 @@ static void test_reuse(void **state) {
     checkpoint_remove(checkpoint);
     test_folder_remove(b);
     test_folder_remove(a);
+}
+
+/* Rows that all lanes of a session have computed. */
+static int64_t rows_run(const c2c_session *session) {
+    int64_t rows = session->receiver.tokens_run + session->clean.tokens_run;
+    for (size_t s = 0; s < session->pair_count; s++)
+        rows += session->sharers[s].tokens_run;
+    return rows;
+}
+
+/* One question on the way's session; the logits of its first token, and its answer's ids. */
+static void ask_one(pair *p, way w, const char *text, bool turn, float *logits, answer *a) {
+    const prompt_models models = pair_models(p, w);
+    chat messages = {0};
+    answering asked;
+    assert_ok(
+        chat_add(&messages, "system", "Answer in one word, and do not explain.", &test_error));
+    assert_ok(chat_add(&messages, "user", text, &test_error));
+    const question q = {.messages = &messages,
+                        .thinking = C2C_THINKING_OFF,
+                        .max_new_tokens = 12,
+                        .turn = turn};
+    assert_ok(pair_need(p, w, &test_error));
+    c2c_session *session = c2c_batch_session(p->sessions[w], 0);
+    assert_ok(answer_begin(&asked, a, session, &models, &q, 0, &test_error));
+    backend_download(session->backend, logits, session->logits,
+                     (size_t)session->receiver.model->config.vocabulary * sizeof *logits);
+    while (c2c_session_is_writing(session, NULL))
+        assert_ok(c2c_batch_step(p->sessions[w], NULL, &test_error));
+    assert_ok(answer_end(&asked, &test_error));
+    chat_deinit(&messages);
+}
+
+/* To the bit: the logits that the first token is chosen from, with rows of the question before and
+ * without. */
+static void test_reuse_to_the_bit(void **state) {
+    (void)state;
+    static const char *const questions[] = {"Which town is home to Teteke?",
+                                            "Which town is home to Zirose?",
+                                            "What is the pet of Zirose?",
+                                            "What is the pet of Teteke?"};
+    static const char *const sharers[] = {DEMO_SHARER}, *const fusers[] = {DEMO_FUSER};
+    const pair_settings settings = {.receiver = DEMO_RECEIVER,
+                                    .sharers = sharers,
+                                    .fusers = fusers,
+                                    .sharer_count = 1,
+                                    .compute = C2C_COMPUTE_F32,
+                                    .context = 256,
+                                    .keep_clean = true};
+    static const way ways[] = {WAY_RECEIVER, WAY_SHARER, WAY_C2C};
+    static float logits[2][4096];
+    pair kept = {0}, fresh = {0};
+    assert_ok(pair_open(&kept, &settings, &test_error));
+    assert_ok(pair_open(&fresh, &settings, &test_error));
+    for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
+        for (size_t i = 0; i < sizeof questions / sizeof *questions; i++) {
+            answer a = {0}, b = {0};
+            ask_one(&kept, ways[w], questions[i], true, logits[0], &a);
+            ask_one(&fresh, ways[w], questions[i], false, logits[1], &b);
+            assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
+            assert_int_equal(a.id_count, b.id_count);
+            assert_memory_equal(a.ids, b.ids, a.id_count * sizeof *a.ids);
+            assert_int_equal(a.kept_tokens > 0, i > 0);
+            answer_deinit(&a);
+            answer_deinit(&b);
+        }
+        int64_t less = rows_run(c2c_batch_session(kept.sessions[ways[w]], 0));
+        int64_t all = rows_run(c2c_batch_session(fresh.sessions[ways[w]], 0));
+        print_message("%s: %lld rows computed, %lld without reuse\n", way_names[ways[w]],
+                      (long long)less, (long long)all);
+        assert_true(less < all);
+    }
+    pair_close(&fresh);
+    pair_close(&kept);
 }
 
 /* ---- Portions ------------------------------------------------------------------------------ */
@@ -447,6 +523,7 @@ int main(void) {
                                        cmocka_unit_test(test_batches_in_bf16),
                                        cmocka_unit_test(test_letters_in_batches),
                                        cmocka_unit_test(test_reuse),
+                                       cmocka_unit_test(test_reuse_to_the_bit),
                                        cmocka_unit_test(test_other_limits),
                                        cmocka_unit_test(test_kills),
                                        cmocka_unit_test(test_long_questions)};
