@@ -134,6 +134,16 @@ static void append_learnt(buffer *out, const demo_results *d) {
                   percent(d, DEMO_RECEIVER), percent(d, DEMO_C2C));
 }
 
+static double mean_wait(const demo_results *d, demo_way w) {
+    double sum = 0, count = 0;
+    for (size_t i = 0; i < d->set.count; i++) {
+        const eval_record *r = &d->ways[w].records.items[i];
+        sum += r->timed ? r->ttft_ms : 0;
+        count += r->timed;
+    }
+    return count > 0 ? sum / count : 0;
+}
+
 /* Prompts of the two kinds differ in length, so that a median of both stands for neither. */
 static c2c_status append_waits(buffer *out, const demo_results *d, c2c_error *error) {
     const eval_result text = evaluated_result(&d->ways[DEMO_TEXT], &d->set);
@@ -142,12 +152,12 @@ static c2c_status append_waits(buffer *out, const demo_results *d, c2c_error *er
     c2c_status status = eval_groups_make(&a, &text, EVAL_BY_CATEGORY, error);
     if (!status)
         status = eval_groups_make(&b, &fused, EVAL_BY_CATEGORY, error);
+    buffer_printf(out, "First token of C2C after %.2f ms on average, of text-to-text after %.2f ms",
+                  mean_wait(d, DEMO_C2C), mean_wait(d, DEMO_TEXT));
     for (size_t i = 0; !status && i < a.count; i++)
-        buffer_printf(out, "%s %.2f ms of C2C to %.2f ms of text-to-text (%s)",
-                      i ? "," : "First tokens:", b.items[i].median_ttft_ms,
-                      a.items[i].median_ttft_ms, a.items[i].name);
-    if (a.count)
-        buffer_append_text(out, ".\n");
+        buffer_printf(out, "%s %s %.2f and %.2f ms", i ? "," : "; medians:", a.items[i].name,
+                      b.items[i].median_ttft_ms, a.items[i].median_ttft_ms);
+    buffer_append_text(out, ".\n");
     eval_groups_deinit(&a);
     eval_groups_deinit(&b);
     return status;

@@ -171,10 +171,7 @@ static void append_group_share(buffer *out, const eval_group *group) {
 }
 
 static void append_group_wait(buffer *out, const eval_group *group) {
-    if (isnan(group->median_ttft_ms))
-        buffer_append_text(out, "-");
-    else
-        buffer_printf(out, "%.2f ms", group->median_ttft_ms);
+    append_time(out, group->median_ttft_ms);
 }
 
 /* A row for each group, a column for each system. */
