@@ -34,7 +34,7 @@ static c2c_status quantize_places(c2c_model *model, const model_matrix *places, 
     const void *old[MODEL_LAYER_MATRICES];
     for (int i = 0; i < count; i++)
         total += place_bytes(&places[i]);
-    c2c_status status = backend_alloc(model->backend, block, total, error);
+    c2c_status status = backend_alloc_whole(model->backend, block, total, error);
     if (status)
         return status;
     char *at = *block;
