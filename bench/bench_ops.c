@@ -24,6 +24,21 @@ typedef struct bench_row {
             {.groups = copies, .rows = n, .features = i, .out = o, .w_type = type, .math = how},   \
             2.0 * (n) * (i) * (o), (double)(i) * (o) * ((type) == DTYPE_F32 ? 4 : 2)               \
     }
+/* Rows that the linear prepares itself. */
+#define PREPARED(label, how, n, i, o)                                                              \
+    {                                                                                              \
+        label, OP_linear,                                                                          \
+            {.groups = 8,                                                                          \
+             .rows = n,                                                                            \
+             .features = i,                                                                        \
+             .out = o,                                                                             \
+             .w_type = DTYPE_BF16,                                                                 \
+             .b_type = DTYPE_BF16,                                                                 \
+             .math = LINEAR_BF16,                                                                  \
+             .prepare = how,                                                                       \
+             .optional = true},                                                                    \
+            2.0 * (n) * (i) * (o), (double)(i) * (o)*2                                             \
+    }
 /* 8-bit weights. */
 #define LINEAR_INT8(label, n, i, o, copies)                                                        \
     {                                                                                              \
@@ -63,6 +78,9 @@ static const bench_row rows[] = {
     LINEAR("linear 512 x 1024 -> 3072 f32", 512, 1024, 3072, DTYPE_F32, LINEAR_F32, 4),
     LINEAR("linear 512 x 3072 -> 1024 f32", 512, 3072, 1024, DTYPE_F32, LINEAR_F32, 4),
     LINEAR("linear 512 x 1024 -> 3072 f32 in bf16", 512, 1024, 3072, DTYPE_F32, LINEAR_BF16, 4),
+    PREPARED("norm, linear 512 x 1024 -> 3072 bf16", LINEAR_PREPARE_NORM, 512, 1024, 3072),
+    PREPARED("norm, linear 1 x 1024 -> 3072 bf16", LINEAR_PREPARE_NORM, 1, 1024, 3072),
+    PREPARED("gate, linear 512 x 3072 -> 1024 bf16", LINEAR_PREPARE_ACTIVATE, 512, 3072, 1024),
     LINEAR("linear 1 x 1024 -> 3072 f32 in bf16", 1, 1024, 3072, DTYPE_F32, LINEAR_BF16, 10),
     LINEAR_INT8("linear 1 x 1024 -> 3072 int8", 1, 1024, 3072, 40),
     LINEAR_INT8("linear 1 x 1024 -> 151936 int8", 1, 1024, 151936, 1),
