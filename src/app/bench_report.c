@@ -31,6 +31,7 @@ static void write_json(json_out *o, const bench_settings *s, const bench_figures
     if (f->fused) {
         json_out_real(o, "sharer_prefill_tok_s", per_second(tokens, f->sharer_prefill));
         json_out_real(o, "fuser_ms", f->fuser.seconds * 1e3);
+        json_out_real(o, "fuser_peak_share", share(per_second(f->fuser_flops, f->fuser), f->peak));
         json_out_real(o, "fused_ttft_ms", f->ttft.seconds * 1e3);
     }
     json_out_real(o, "decode_tok_s", per_second(1, f->decode));
