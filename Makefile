@@ -71,7 +71,7 @@ FUZZ_NAMES  := $(patsubst fuzz/fuzz_%.c,%,$(sort $(wildcard fuzz/fuzz_*.c)))
 REPLAY_BIN  := $(FUZZ_NAMES:%=$(B)/tests/fuzz/test_%)
 FUZZ_BIN    := $(FUZZ_NAMES:%=$(B)/fuzz_%)
 
-.PHONY: all demo test test-programs test-golden golden-program bench fuzz fuzz-programs lint \
+.PHONY: all demo test test-programs test-golden golden-program bench bench-growth fuzz fuzz-programs lint \
         install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -144,8 +144,16 @@ test-golden:  ## compare with the numbers of another folder: make test-golden GO
 	$(make_now) golden-program
 	@$(B)/tests/golden/run_golden '$(GOLDEN)'
 
-bench: $(BENCH_BIN)  ## measure the speed of ops and parsers
+bench: $(BENCH_BIN) $(PAIR_BIN)  ## measure the speed of ops and parsers
 	@for program in $(BENCH_BIN); do echo "== $$program"; $$program || exit 1; done
+
+# The demo pair up to what its context holds; PAIR=DIR (build/bench/make_pair) as far as patience goes.
+PAIR_LENGTHS ?= 128 512 2048
+bench-growth: $(B)/c2c  ## how cost grows with the prompt (PAIR=DIR: of that pair, too), docs/growth.svg
+	@C2C=$(B)/c2c bench/growth.sh measure demo share/demo 128 512 2048 8192 32000 >$(B)/growth.txt
+	$(if $(PAIR),@C2C=$(B)/c2c bench/growth.sh measure full-size '$(PAIR)' $(PAIR_LENGTHS) >>$(B)/growth.txt)
+	@bench/growth.sh table $(B)/growth.txt
+	@bench/growth.sh plot $(B)/growth.txt >docs/growth.svg
 
 FUZZ_SECONDS ?= 60
 fuzz:  ## feed hostile input to every parser, FUZZ_SECONDS=60 each
