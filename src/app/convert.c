@@ -285,5 +285,5 @@ const verb convert_verb = {
         "(whole numbers) keep their type. Files that need no change are copied.\n"
         "With --weights int8, MODEL is a model folder, and OUT becomes one whose matrices are\n"
         "8-bit integers as --weights int8 makes them of MODEL when it is opened: the same\n"
-        "answers, half the size, nothing to make. Fusers keep their weights.",
+        "answers, mapped and not made. Fusers keep their weights.",
     .run = convert_run};
