@@ -4,6 +4,7 @@
 #
 # usage: PAIR=DIR [NAME=VALUE...] bench/peers.sh
 #   PAIR         the pair to measure with: build/bench/make_pair DIR TOKENIZER_DIR makes one
+#   PURE         a pair whose fuser is pure C2C (make_pair DIR TOKENIZER_DIR pure)
 #   LLAMA_BENCH  llama.cpp's llama-bench, with its own forms of PAIR/receiver:
 #   LLAMA_BF16, LLAMA_Q8   (convert_hf_to_gguf.py --outtype bf16, then llama-quantize Q8_0)
 #   ORIGINAL     a checkout of the Python original (thu-nics/C2C)
@@ -41,10 +42,10 @@ median() { # NAME; nothing where nothing was measured
     sort -g "$kept/$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
 
-measure_ours() { # PREFIX OPTION...
-    local prefix=$1 key
-    shift
-    "$C2C" bench --pair "$PAIR" --threads "$THREADS" --prompt-tokens "$TOKENS" --repeat 1 --json \
+measure_ours() { # PREFIX PAIR OPTION...
+    local prefix=$1 pair=$2 key
+    shift 2
+    "$C2C" bench --pair "$pair" --threads "$THREADS" --prompt-tokens "$TOKENS" --repeat 1 --json \
         "$@" >"$kept/json" || return
     for key in peak_tflops read_gb_s receiver_prefill_tok_s sharer_prefill_tok_s fuser_ms \
         fuser_peak_share fused_ttft_ms decode_tok_s decode_bandwidth_share prefill_peak_share \
@@ -97,15 +98,17 @@ share() { # NAME VALUE GOAL
         'BEGIN { printf "%-50s %10.3f %10s %8s  %s\n", n, a, "", "", g }'
 }
 
+[ -d "$PURE" ] || missing "a pair for pure C2C" "PURE=$PURE"
 [ -x "$LLAMA_BENCH" ] || missing llama.cpp "LLAMA_BENCH=$LLAMA_BENCH"
 [ -d "$ORIGINAL" ] || missing "the Python original" "ORIGINAL=$ORIGINAL"
 for ((i = 0; i < ROUNDS; i++)); do
-    measure_ours bf16 --batch 8
+    measure_ours bf16 "$PAIR" --batch 8
     if [ -x "$LLAMA_BENCH" ]; then
         [ -f "$LLAMA_BF16" ] && measure_llama llama_bf16 "$LLAMA_BF16"
         [ -f "$LLAMA_Q8" ] && measure_llama llama_q8 "$LLAMA_Q8"
     fi
-    measure_ours int8 --weights int8
+    measure_ours int8 "$PAIR" --weights int8
+    [ -d "$PURE" ] && measure_ours pure "$PURE"
     [ -d "$ORIGINAL" ] && measure_original
     measure_start
 done
@@ -131,6 +134,10 @@ row "fused first token bf16, ms, its parts" "$(median bf16.fused_ttft_ms)" "$(aw
     -v s="$(median bf16.sharer_prefill_tok_s)" -v f="$(median bf16.fuser_ms)" \
     -v p="$(median bf16.fuser_peak_share)" \
     'BEGIN { if (r && s) print 1e3 * t / r + 1e3 * t / s + f * p / 0.25 }')" "at least 1 / 1.1" 1
+# sharer + fuser, and no pass of the receiver over the fused section
+row "pure C2C first token, ms, its parts" "$(median pure.fused_ttft_ms)" "$(awk -v t="$TOKENS" \
+    -v s="$(median pure.sharer_prefill_tok_s)" -v f="$(median pure.fuser_ms)" \
+    'BEGIN { if (s && f) print 1e3 * t / s + f }')" "at least 1 / 1.1" 1
 row "8 answers together, tokens/s, one" "$(median bf16.batch_decode_tok_s)" \
     "$(median bf16.decode_tok_s)" "at least 3"
 row "start to first token, 16-token prompt, ms, 1 s" "$(median start)" 1000 "at least 1" 1

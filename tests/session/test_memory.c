@@ -147,7 +147,7 @@ static void test_a_token_allocates_nothing(void **state) {
         {.context = 512, .keep_clean = true},
     };
     char *root = test_folder_make(), *folder = path_join(root, "pair");
-    assert_ok(random_pair_write(folder, &tiny, &tiny_sharer, 32, TOKENIZER, &test_error));
+    assert_ok(random_pair_write(folder, &tiny, &tiny_sharer, 32, false, TOKENIZER, &test_error));
     for (size_t i = 0; i < sizeof sessions / sizeof *sessions; i++)
         check_answer(folder, &sessions[i], i ? &all : NULL,
                      i == 1 ? C2C_MODEL_WEIGHTS_INT8 : C2C_MODEL_WEIGHTS_STORED);
@@ -185,7 +185,7 @@ static void test_scratch_does_not_grow(void **state) {
         skip();
     }
     char *root = test_folder_make(), *folder = path_join(root, "pair");
-    assert_ok(random_pair_write(folder, &thin, &thin_sharer, 16, TOKENIZER, &test_error));
+    assert_ok(random_pair_write(folder, &thin, &thin_sharer, 16, false, TOKENIZER, &test_error));
     pair p = open_pair(folder, NULL, &(c2c_session_options){.context = 33000});
     beyond_caches(&p, 1024); /* what is touched once */
     int64_t at_2k = beyond_caches(&p, 2048), at_8k = beyond_caches(&p, 8192),
@@ -248,7 +248,8 @@ static void test_resident_memory(void **state) {
     (void)state;
 #ifdef COUNTS_ALLOCATIONS
     char *root = test_folder_make(), *folder = path_join(root, "pair");
-    assert_ok(random_pair_write(folder, &middle, &middle_sharer, 128, TOKENIZER, &test_error));
+    assert_ok(
+        random_pair_write(folder, &middle, &middle_sharer, 128, false, TOKENIZER, &test_error));
     check_resident(folder, C2C_MODEL_WEIGHTS_STORED);
     check_resident(folder, C2C_MODEL_WEIGHTS_INT8);
     free(folder);

@@ -170,16 +170,17 @@ static void open_gates(c2c_fuser *fuser) {
 }
 
 static c2c_status write_fuser(const char *folder, const char *receiver, const char *sharer,
-                              int64_t hidden, c2c_error *error) {
+                              int64_t hidden, bool pure, c2c_error *error) {
     c2c_engine *engine = NULL;
     c2c_model *models[2] = {NULL};
     c2c_fuser *fuser = NULL;
     char recipe[256];
-    snprintf(
-        recipe, sizeof recipe,
-        "{\"model\": {\"projector\": {\"type\": \"C2CProjector\", \"params\": {\"hidden_dim\": "
-        "%lld, \"intermediate_dim\": %lld}}, \"mapping\": \"last_aligned\"}}",
-        (long long)hidden, (long long)hidden);
+    /* Level 3 of the ablations is pure C2C. */
+    snprintf(recipe, sizeof recipe,
+             "{\"model\": {\"projector\": {\"type\": \"%s\", \"params\": {\"hidden_dim\": %lld, "
+             "\"intermediate_dim\": %lld%s}}, \"mapping\": \"last_aligned\"}}",
+             pure ? "AblationProjector" : "C2CProjector", (long long)hidden, (long long)hidden,
+             pure ? ", \"ablation_level\": 3" : "");
     const c2c_recipe made = {.text = recipe, .seed = 1};
     const c2c_save_options bf16 = {.type = C2C_WEIGHT_BF16};
     c2c_status status = c2c_engine_open(&engine, NULL, error);
@@ -197,15 +198,15 @@ static c2c_status write_fuser(const char *folder, const char *receiver, const ch
 }
 
 c2c_status random_pair_write(const char *out, const random_model *receiver,
-                             const random_model *sharer, int64_t hidden, const char *tokenizer,
-                             c2c_error *error) {
+                             const random_model *sharer, int64_t hidden, bool pure,
+                             const char *tokenizer, c2c_error *error) {
     char *paths[] = {path_join(out, "receiver"), path_join(out, "sharer"), path_join(out, "fuser")};
     c2c_status status = paths[0] && paths[1] && paths[2]
                             ? make_folder(out, error)
                             : error_memory(error, strlen(out), "a path");
     if (!status && !(status = write_model(paths[0], receiver, tokenizer, error)) &&
         !(status = write_model(paths[1], sharer, tokenizer, error)))
-        status = write_fuser(paths[2], paths[0], paths[1], hidden, error);
+        status = write_fuser(paths[2], paths[0], paths[1], hidden, pure, error);
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
         free(paths[i]);
     return status;

@@ -15,11 +15,12 @@ typedef struct random_model {
 /* The sizes of Qwen3-0.6B and of Qwen2.5-0.5B. */
 extern const random_model random_receiver, random_sharer;
 
-/* Writes OUT/receiver, OUT/sharer and OUT/fuser (C2CProjectors of size `hidden` with open gates,
- * one for each layer of the receiver, last_aligned), all bf16; OUT must not be there. The
- * tokenizer's files are copied from a model folder. */
+/* Writes OUT/receiver, OUT/sharer and OUT/fuser (C2CProjectors of size `hidden` with open gates, or
+ * with `pure` projectors that replace the receiver's rows; one for each layer of the receiver,
+ * last_aligned), all bf16; OUT must not be there. The tokenizer's files are copied from a model
+ * folder. */
 c2c_status random_pair_write(const char *out, const random_model *receiver,
-                             const random_model *sharer, int64_t hidden, const char *tokenizer,
-                             c2c_error *error);
+                             const random_model *sharer, int64_t hidden, bool pure,
+                             const char *tokenizer, c2c_error *error);
 
 #endif
