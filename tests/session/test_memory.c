@@ -17,8 +17,9 @@ typedef struct pair {
     c2c_session *session;
 } pair;
 
+/* A session of the receiver with so many sharers: one, or none. */
 static pair open_pair(const char *folder, const c2c_model_options *models,
-                      const c2c_session_options *options) {
+                      const c2c_session_options *options, size_t sharers) {
     pair p = {0};
     char *paths[] = {path_join(folder, "receiver"), path_join(folder, "sharer"),
                      path_join(folder, "fuser")};
@@ -27,7 +28,7 @@ static pair open_pair(const char *folder, const c2c_model_options *models,
     assert_ok(c2c_model_open(&p.sharer, p.engine, paths[1], models, &test_error));
     assert_ok(c2c_fuser_open(&p.fuser, p.receiver, p.sharer, paths[2], &test_error));
     const c2c_pair fused = {p.sharer, p.fuser};
-    assert_ok(c2c_session_open(&p.session, p.receiver, &fused, 1, options, &test_error));
+    assert_ok(c2c_session_open(&p.session, p.receiver, &fused, sharers, options, &test_error));
     for (int i = 0; i < 3; i++)
         free(paths[i]);
     return p;
@@ -107,10 +108,10 @@ static bool start_counting(void *user, int32_t id, const char *text, size_t leng
 static const random_model tiny = {"qwen3", 2, 64, 128, 4, 2, 16, 1008, 1024};
 static const random_model tiny_sharer = {"qwen2", 2, 64, 128, 4, 1, 16, 1008, 1024};
 
-static void check_answer(const char *folder, const c2c_session_options *options,
+static void check_answer(const char *folder, const c2c_session_options *options, size_t sharers,
                          const c2c_sampling *sampling, c2c_model_weights weights) {
     const c2c_model_options models = {.weights = weights};
-    pair p = open_pair(folder, &models, options);
+    pair p = open_pair(folder, &models, options, sharers);
     p.receiver->config.eos_count = 0;
     assert_ok(c2c_session_set_sampling(p.session, sampling, &test_error));
     /* The second answer is the first session's again: nothing is left to be got once. */
@@ -149,8 +150,9 @@ static void test_a_token_allocates_nothing(void **state) {
     char *root = test_folder_make(), *folder = path_join(root, "pair");
     assert_ok(random_pair_write(folder, &tiny, &tiny_sharer, 32, false, TOKENIZER, &test_error));
     for (size_t i = 0; i < sizeof sessions / sizeof *sessions; i++)
-        check_answer(folder, &sessions[i], i ? &all : NULL,
+        check_answer(folder, &sessions[i], 1, i ? &all : NULL,
                      i == 1 ? C2C_MODEL_WEIGHTS_INT8 : C2C_MODEL_WEIGHTS_STORED);
+    check_answer(folder, &sessions[0], 0, &all, C2C_MODEL_WEIGHTS_STORED);
     allocations = 0;
     counting = true; /* the counter works */
     void *volatile memory = malloc(1);
@@ -186,7 +188,7 @@ static void test_scratch_does_not_grow(void **state) {
     }
     char *root = test_folder_make(), *folder = path_join(root, "pair");
     assert_ok(random_pair_write(folder, &thin, &thin_sharer, 16, false, TOKENIZER, &test_error));
-    pair p = open_pair(folder, NULL, &(c2c_session_options){.context = 33000});
+    pair p = open_pair(folder, NULL, &(c2c_session_options){.context = 33000}, 1);
     beyond_caches(&p, 1024); /* what is touched once */
     int64_t at_2k = beyond_caches(&p, 2048), at_8k = beyond_caches(&p, 8192),
             at_32k = beyond_caches(&p, 32768);
@@ -230,8 +232,8 @@ static void check_resident(const char *folder, c2c_model_weights weights) {
         print_message("SKIP: this system does not say how much memory a process had at most\n");
         skip();
     }
-    pair p =
-        open_pair(folder, &models, &(c2c_session_options){.context = prompt + answer, .chunk = 64});
+    pair p = open_pair(folder, &models,
+                       &(c2c_session_options){.context = prompt + answer, .chunk = 64}, 1);
     prefill(p.session, prompt);
     assert_ok(c2c_session_generate(p.session, answer, NULL, NULL, NULL, &test_error));
     int64_t peak = process_memory("VmHWM") - before;
