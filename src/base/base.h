@@ -259,6 +259,10 @@ uint64_t file_writer_size(const file_writer *writer); /* bytes appended so far *
 c2c_status file_writer_end(file_writer *writer, c2c_status status, c2c_error *error);
 /* All of that for bytes in memory. */
 c2c_status file_write(const char *path, const void *bytes, size_t length, c2c_error *error);
+/* The file `name` of folder `from` into folder `to`. With `optional` nothing happens where that is
+ * no file, or missing. */
+c2c_status file_copy(const char *from, const char *to, const char *name, bool optional,
+                     c2c_error *error);
 
 /* Calls visit(user, name) for each entry but "." and "..", in order of name, until one fails. */
 typedef c2c_status (*folder_visitor)(void *user, const char *name, c2c_error *error);

@@ -145,3 +145,21 @@ c2c_status file_write(const char *path, const void *bytes, size_t length, c2c_er
         status = file_writer_append(w, bytes, length, error);
     return file_writer_end(w, status, error);
 }
+
+c2c_status file_copy(const char *from, const char *to, const char *name, bool optional,
+                     c2c_error *error) {
+    file_map map = {0};
+    char *source = path_join(from, name), *copy = path_join(to, name);
+    c2c_status status = C2C_STATUS_OK;
+    if (!source || !copy) {
+        status = error_memory(error, strlen(from) + strlen(to) + strlen(name), "a file name");
+    } else if (!optional || file_exists(source)) {
+        status = file_map_open(&map, source, error);
+        if (!status)
+            status = file_write(copy, map.data, map.size, error);
+    }
+    file_map_close(&map);
+    free(source);
+    free(copy);
+    return status;
+}

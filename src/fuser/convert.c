@@ -14,25 +14,6 @@ typedef struct conversion {
     tensor_conversion *done;
 } conversion;
 
-/* Copies from/name to to/name; where it is missing, only if it may. */
-static c2c_status copy_file(const char *from, const char *to, const char *name, bool optional,
-                            c2c_error *error) {
-    file_map map = {0};
-    char *source = path_join(from, name), *copy = path_join(to, name);
-    c2c_status status = C2C_STATUS_OK;
-    if (!source || !copy) {
-        status = error_memory(error, strlen(from) + strlen(to) + 64, "a file name");
-    } else if (!optional || file_exists(source)) {
-        status = file_map_open(&map, source, error);
-        if (!status)
-            status = file_write(copy, map.data, map.size, error);
-    }
-    file_map_close(&map);
-    free(source);
-    free(copy);
-    return status;
-}
-
 /* The description says which type the tensors have. */
 static c2c_status convert_json(const conversion *c, int index, c2c_error *error) {
     json_document *document = NULL;
@@ -81,7 +62,7 @@ static c2c_status convert_projector(const conversion *c, int index, c2c_error *e
     snprintf(name, sizeof name, "projector_%d.json", index);
     /* Written by a newer version, it may hold what only its own writer understands: what need not
      * change stays as it is, byte for byte. */
-    c2c_status status = c->type == DTYPE_COUNT ? copy_file(c->from, c->to, name, false, error)
+    c2c_status status = c->type == DTYPE_COUNT ? file_copy(c->from, c->to, name, false, error)
                                                : convert_json(c, index, error);
     return status ? status : convert_tensors(c, index, error);
 }
@@ -110,7 +91,7 @@ static c2c_status convert_projectors(const conversion *c, c2c_error *error) {
         free(json);
     }
     if (!status)
-        status = copy_file(c->from, c->to, "projector_config.json", false, error);
+        status = file_copy(c->from, c->to, "projector_config.json", false, error);
     free(used);
     layer_map_deinit(&map);
     json_close(document);
@@ -132,7 +113,7 @@ static c2c_status fill(const char *aside, const char *from, const char *found, c
         c->from = found;
         c->to = flat ? aside : final;
         if (!status)
-            status = copy_file(from, aside, "config.json", true, error);
+            status = file_copy(from, aside, "config.json", true, error);
         if (!status)
             status = convert_projectors(c, error);
     }

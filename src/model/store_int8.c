@@ -184,20 +184,7 @@ static c2c_status copy_entry(void *user, const char *name, c2c_error *error) {
     const copying *c = user;
     if (!model_store_copies(name))
         return C2C_STATUS_OK;
-    file_map map = {0};
-    char *source = path_join(c->from, name), *copy = path_join(c->to, name);
-    c2c_status status = C2C_STATUS_OK;
-    if (!source || !copy) {
-        status = error_memory(error, strlen(name), "a file name");
-    } else if (file_exists(source)) { /* not of folders inside */
-        status = file_map_open(&map, source, error);
-        if (!status)
-            status = file_write(copy, map.data, map.size, error);
-    }
-    file_map_close(&map);
-    free(source);
-    free(copy);
-    return status;
+    return file_copy(c->from, c->to, name, true, error); /* no folders inside */
 }
 
 static c2c_status fill(const store *s, const char *aside, c2c_error *error) {

@@ -95,6 +95,28 @@ static void test_what_cannot_be_written(void **state) {
     test_folder_remove(folder);
 }
 
+static void test_copies(void **state) {
+    (void)state;
+    char *folder = test_folder_make(), *from = path_join(folder, "from");
+    char *to = path_join(folder, "to"), *copy = path_join(to, "f"), *inner = path_join(from, "d");
+    assert_int_equal(mkdir(from, 0700), 0);
+    assert_int_equal(mkdir(to, 0700), 0);
+    assert_int_equal(mkdir(inner, 0700), 0);
+    test_file_write(from, "f", "a\0b", 3);
+    assert_ok(file_copy(from, to, "f", false, &test_error));
+    assert_content(copy, "a\0b", 3);
+    assert_ok(file_copy(from, to, "none", true, &test_error));
+    assert_ok(file_copy(from, to, "d", true, &test_error));
+    assert_names(to, "f ");
+    assert_fails(file_copy(from, to, "none", false, &test_error), C2C_STATUS_NOT_FOUND,
+                 "from/none");
+    free(inner);
+    free(copy);
+    free(to);
+    free(from);
+    test_folder_remove(folder);
+}
+
 static void test_folders_appear_whole(void **state) {
     (void)state;
     char *folder = test_folder_make(), *path = path_join(folder, "out/");
@@ -155,6 +177,7 @@ int main(void) {
         cmocka_unit_test(test_a_file_is_what_was_appended),
         cmocka_unit_test(test_a_failure_changes_nothing),
         cmocka_unit_test(test_what_cannot_be_written),
+        cmocka_unit_test(test_copies),
         cmocka_unit_test(test_folders_appear_whole),
         cmocka_unit_test(test_removing_keeps_what_links_point_at),
     };
