@@ -13,9 +13,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* More steps than a page takes lines of. */
-#define STEPS    "training.max_steps=48"
-#define LONG_RUN "--threads", "1", "--set", STEPS
+/* More steps than a page takes lines of, and short ones: under a sanitizer they are slow. */
+#define STEPS "training.max_steps=48"
+#define LONG_RUN                                                                                   \
+    "--threads", "1", "--set", STEPS, "--set", "training.per_device_train_batch_size=1", "--set",  \
+        "output.eval_steps=16", "--set", "model.projector.params.hidden_dim=16"
 
 /* ---- A run that is watched ---------------------------------------------------------------- */
 
