@@ -25,7 +25,7 @@ static char *file_read(const char *path, size_t *size) {
     return bytes;
 }
 
-static void file_copy(const char *from, const char *folder, const char *name) {
+static void file_put(const char *from, const char *folder, const char *name) {
     size_t size = 0;
     char *bytes = file_read(from, &size);
     test_file_write(folder, name, bytes, size);
@@ -45,7 +45,7 @@ static void files_copy(const char *from, const char *to) {
     for (struct dirent *entry; (entry = readdir(dir));) {
         char *path = path_join(from, entry->d_name);
         if (file_exists(path))
-            file_copy(path, to, entry->d_name);
+            file_put(path, to, entry->d_name);
         free(path);
     }
     closedir(dir);
@@ -402,8 +402,8 @@ static void test_a_fuser_without_numbers_or_models_fails(void **state) {
     folder_add(c->root, "fusers/two");
     assert_run(c, 1, "FAIL fusers/two: ");
     char *fuser = path_join(c->root, "fusers/two");
-    file_copy("tests/golden/data/fusers/qwen3_from_qwen2/expected.safetensors", fuser,
-              "expected.safetensors");
+    file_put("tests/golden/data/fusers/qwen3_from_qwen2/expected.safetensors", fuser,
+             "expected.safetensors");
     assert_run(c, 1, "FAIL fusers/two/expected: ");
     const char *config = "{\"model\": {\"base_model\": \"one\", \"teacher_model\": \"none\"}}";
     test_file_write(fuser, "config.json", config, strlen(config));
@@ -517,11 +517,11 @@ static void test_a_fusion_mode_must_be_known(void **state) {
     const char *text = "{\"receiver\": \"one\", \"sharers\": [\"two\"], \"fusers\": [\"pair\"]}";
     folder_add(c->root, "fusers/group");
     test_file_write(group, "README.json", text, strlen(text));
-    file_copy(numbers, group, "expected_parallel_a.safetensors");
-    file_copy(numbers, group, "expected_sequential_a.safetensors");
+    file_put(numbers, group, "expected_parallel_a.safetensors");
+    file_put(numbers, group, "expected_sequential_a.safetensors");
     assert_run(c, 0, "PASS fusers/group/expected_parallel_a (worst ");
     assert_run(c, 0, "PASS fusers/group/expected_sequential_a (worst ");
-    file_copy(numbers, group, "expected_sideways.safetensors");
+    file_put(numbers, group, "expected_sideways.safetensors");
     assert_run(c, 1, "FAIL fusers/group/expected_sideways: the name says neither ");
     free(fuser);
     free(group);
