@@ -88,9 +88,11 @@ static void skip_value(row_reader *r) {
     }
 }
 
-/* After this nothing more is read: where the next row would start is not known. */
+/* After this nothing more is read: where the next row would start is not known. What stands here
+ * in its place is the last row, a bad one. */
 static c2c_status fail_array(row_reader *r, const char *what, c2c_error *error) {
     r->ended = r->torn = true;
+    r->row_line = (int64_t)r->place.line;
     return text_fail_at(&r->place, r->at, r->path, what, error);
 }
 
