@@ -27,6 +27,7 @@
 #define GROUPS_OFFSET_zero                  0
 #define GROUPS_OFFSET_step_advance          0
 #define GROUPS_OFFSET_quantize              0
+#define GROUPS_OFFSET_pack_panels           0
 #define GROUPS_OFFSET_linear_backward_x     offsetof(linear_backward_x_args, groups)
 #define GROUPS_OFFSET_linear_backward_w     offsetof(linear_backward_w_args, groups)
 #define GROUPS_OFFSET_rmsnorm_backward      offsetof(rmsnorm_backward_args, groups)
@@ -89,6 +90,27 @@ void backend_release_import(backend *b, const void *memory) {
 
 c2c_status backend_reserve(backend *b, size_t features, c2c_error *error) {
     return b->class->reserve(b, features, error);
+}
+
+bool backend_wants_panels(backend *b, linear_math math, int64_t in) {
+    return b->class->wants_panels && b->class->wants_panels(b, math, in);
+}
+
+c2c_status backend_make_panels(backend *b, const uint16_t **panels, const void *matrix,
+                               int64_t rows, int64_t features, int64_t stride, c2c_error *error) {
+    void *memory;
+    *panels = NULL;
+    size_t bytes = (size_t)panel_elements(rows, features) * sizeof(uint16_t);
+    c2c_status status = backend_alloc_whole(b, &memory, bytes, error);
+    if (status)
+        return status;
+    *panels = memory;
+    op_pack_panels(b, &(pack_panels_args){.y = memory,
+                                          .x = matrix,
+                                          .rows = rows,
+                                          .features = features,
+                                          .x_stride = stride});
+    return C2C_STATUS_OK;
 }
 
 void backend_run(backend *b, op_kind kind, const void *args) {

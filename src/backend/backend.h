@@ -27,7 +27,7 @@
     X(embed, 0)                                                                                    \
     X(rmsnorm, 3)                                                                                  \
     X(layernorm, 4)                                                                                \
-    X(linear, 8)                                                                                   \
+    X(linear, 9)                                                                                   \
     X(activate, 3)                                                                                 \
     X(add, 3)                                                                                      \
     X(add_difference, 3)                                                                           \
@@ -45,6 +45,7 @@
     X(zero, 0)                                                                                     \
     X(step_advance, 0)                                                                             \
     X(quantize, 0)                                                                                 \
+    X(pack_panels, 0)                                                                              \
     /* training: see backward.h */                                                                 \
     X(linear_backward_x, 3)                                                                        \
     X(linear_backward_w, 4)                                                                        \
@@ -153,6 +154,7 @@ typedef struct linear_args {
     const void *const *norm;   /* [in] of norm_type */
     const float *const *up;    /* [N, in]; NULL: x is activated alone */
     float *const *prepared;    /* [N, in], rows next to each other */
+    const uint16_t *const *panels; /* w in panels, too (see pack_panels); the table may be NULL */
     int32_t groups;
     dtype w_type, b_type, norm_type;
     linear_math math;
@@ -175,6 +177,26 @@ typedef struct quantize_args {
     int64_t rows, features, x_stride;
     dtype x_type;
 } quantize_args;
+
+/* A bf16 matrix as some backends multiply it fastest, where its rows are short: beside each other,
+ * a pair of numbers at a time. Columns 2 k and 2 k + 1 of row r become
+ * y[r / 64][k][r % 64][0 .. 1]; what the matrix lacks of the last panel and pair is 0. A linear
+ * that reads columns 2 c and on is given the address of y[0][c]. */
+typedef struct pack_panels_args {
+    uint16_t *y;       /* panel_elements(rows, features) */
+    const uint16_t *x; /* [N, features] of bf16 */
+    int64_t rows, features, x_stride;
+} pack_panels_args;
+
+#define PANEL_OUTS 64
+
+/* From one panel to the next. */
+static inline int64_t panel_stride(int64_t features) {
+    return (features + 1) / 2 * 2 * PANEL_OUTS;
+}
+static inline int64_t panel_elements(int64_t rows, int64_t features) {
+    return (rows + PANEL_OUTS - 1) / PANEL_OUTS * panel_stride(features);
+}
 
 /* y[p] = activation(x[p]) * up[p] (a gated linear unit), or activation(x[p]) where the table up is
  * NULL. y[p] may be x[p] or up[p]. */
@@ -438,6 +460,7 @@ typedef struct backend_class {
                          c2c_error *error);
     void (*release_import)(backend *b, const void *memory);
     c2c_status (*reserve)(backend *b, size_t features, c2c_error *error);
+    bool (*wants_panels)(backend *b, linear_math math, int64_t in); /* NULL: never */
     void (*run)(backend *b, op_kind kind, const void *args);
     void (*upload)(backend *b, void *memory, const void *host, size_t bytes);
     void (*download)(backend *b, void *host, const void *memory, size_t bytes);
@@ -477,6 +500,13 @@ void backend_release_import(backend *b, const void *memory);
 
 /* Says that ops will see rows of up to `features` elements; before the first op that does. */
 c2c_status backend_reserve(backend *b, size_t features, c2c_error *error);
+
+/* Whether products of bf16 matrices with `in` columns gain from panels, so that the caller should
+ * make them once and give them to every linear. */
+bool backend_wants_panels(backend *b, linear_math math, int64_t in);
+/* Panels of a [rows, features] matrix in new memory, which backend_release gives back. */
+c2c_status backend_make_panels(backend *b, const uint16_t **panels, const void *matrix,
+                               int64_t rows, int64_t features, int64_t stride, c2c_error *error);
 
 void backend_run(backend *b, op_kind kind, const void *args);
 void backend_upload(backend *b, void *memory, const void *host, size_t bytes);

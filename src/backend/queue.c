@@ -220,6 +220,10 @@ static c2c_status queue_reserve(backend *b, size_t features, c2c_error *error) {
     return backend_reserve(queue_of(b)->cpu, features, error);
 }
 
+static bool queue_wants_panels(backend *b, linear_math math, int64_t in) {
+    return backend_wants_panels(queue_of(b)->cpu, math, in);
+}
+
 static void queue_close(backend *b) {
     queue_backend *q = queue_of(b);
     queue_sync(b);
@@ -242,6 +246,7 @@ static const backend_class queue_class = {
     .import = queue_import,
     .release_import = region_release,
     .reserve = queue_reserve,
+    .wants_panels = queue_wants_panels,
     .run = queue_run,
     .upload = queue_upload,
     .download = queue_download,

@@ -223,6 +223,14 @@ int thread_pool_size(const thread_pool *pool);
  * depend on it. Callers on several threads take turns. A task must not call this. */
 void thread_pool_run(thread_pool *pool, int64_t count, thread_task task, void *context);
 
+/* The same in two phases: no part of the second begins before all of the first are done. Costs one
+ * meeting of the threads, not two. */
+typedef struct thread_phase {
+    int64_t count;
+    thread_task task;
+} thread_phase;
+void thread_pool_run_phases(thread_pool *pool, const thread_phase phases[2], void *context);
+
 /* ---- The machine (system.c) --------------------------------------------------------------- */
 
 int system_processors(void);           /* that this process may use, >= 1; heeds containers */

@@ -7,7 +7,11 @@
  * by adding ENTERED and looks at the bit of the very value it added to: if the door was closed, it
  * takes the addition back and has touched nothing. The caller closes the door and waits until the
  * word is zero. All changes of one word stand in one order, so each worker either entered before
- * the door closed, and is waited for, or did not enter. */
+ * the door closed, and is waited for, or did not enter.
+ *
+ * A job may have two phases, whose parts are counted through. Who claims a part of the second waits
+ * until the first is done; all of its parts are in somebody's hands by then, and who holds one
+ * waits for nobody. */
 #include "base/base.h"
 
 #include <pthread.h>
@@ -43,13 +47,13 @@ struct thread_pool {
     atomic_bool stop;
 
     /* The job: written while the door is closed and nobody is inside, read inside only. */
-    thread_task task;
+    thread_phase phases[2];
     void *context;
-    int64_t count;
 
     /* The two words that everyone writes have cache lines of their own. */
     _Alignas(64) atomic_uint door;
     _Alignas(64) atomic_llong next; /* next part to claim */
+    _Alignas(64) atomic_llong done; /* parts of the first phase; not counted without a second */
 };
 
 static inline void cpu_relax(void) {
@@ -60,13 +64,31 @@ static inline void cpu_relax(void) {
 #endif
 }
 
+/* One look more at a word that another thread is about to change. Waits are short, unless that
+ * thread was put aside by the system, and then this one must not keep it from a processor. */
+static void wait_a_moment(int *spins) {
+    if ((*spins)++ < SPINS)
+        cpu_relax();
+    else
+        sched_yield();
+}
+
 static void run_parts(thread_pool *pool, int index) {
-    int64_t count = pool->count;
+    const thread_phase first = pool->phases[0], second = pool->phases[1];
     for (;;) {
         int64_t part = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        if (part >= count)
+        if (part < first.count) {
+            first.task(pool->context, part, index);
+            if (second.count > 0)
+                atomic_fetch_add_explicit(&pool->done, 1, memory_order_release);
+            continue;
+        }
+        part -= first.count;
+        if (part >= second.count)
             return;
-        pool->task(pool->context, part, index);
+        for (int spins = 0; atomic_load_explicit(&pool->done, memory_order_acquire) < first.count;)
+            wait_a_moment(&spins);
+        second.task(pool->context, part, index);
     }
 }
 
@@ -128,34 +150,37 @@ static void announce(thread_pool *pool, int64_t helpers) {
 /* Closes the door and returns when nobody is inside. */
 static void close_door(thread_pool *pool) {
     unsigned door = atomic_fetch_and_explicit(&pool->door, ~OPEN, memory_order_acquire) & ~OPEN;
-    /* Those inside run their last part at this moment: the wait is short, unless their threads
-     * were put aside by the system, and then this one must not keep them from a processor. */
-    for (int spins = 0; door != 0; spins++) {
-        if (spins < SPINS)
-            cpu_relax();
-        else
-            sched_yield();
+    for (int spins = 0; door != 0;) {
+        wait_a_moment(&spins); /* those inside run their last part */
         door = atomic_load_explicit(&pool->door, memory_order_acquire);
     }
 }
 
-void thread_pool_run(thread_pool *pool, int64_t count, thread_task task, void *context) {
+void thread_pool_run_phases(thread_pool *pool, const thread_phase phases[2], void *context) {
+    int64_t most = max_i64(phases[0].count, phases[1].count);
     pthread_mutex_lock(&pool->turn);
-    if (count <= 1 || pool->started == 0) {
-        for (int64_t i = 0; i < count; i++)
-            task(context, i, 0);
+    if (most <= 1 || pool->started == 0) {
+        for (int phase = 0; phase < 2; phase++)
+            for (int64_t i = 0; i < phases[phase].count; i++)
+                phases[phase].task(context, i, 0);
         pthread_mutex_unlock(&pool->turn);
         return;
     }
-    pool->task = task;
+    pool->phases[0] = phases[0];
+    pool->phases[1] = phases[1];
     pool->context = context;
-    pool->count = count;
     atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
     atomic_fetch_or_explicit(&pool->door, OPEN, memory_order_release);
-    announce(pool, count - 1);
+    announce(pool, most - 1);
     run_parts(pool, 0);
     close_door(pool);
     pthread_mutex_unlock(&pool->turn);
+}
+
+void thread_pool_run(thread_pool *pool, int64_t count, thread_task task, void *context) {
+    const thread_phase phases[2] = {{count, task}, {0, NULL}};
+    thread_pool_run_phases(pool, phases, context);
 }
 
 /* ---- Life --------------------------------------------------------------------------------- */

@@ -123,6 +123,7 @@ static void linear(const forward_state *s, int32_t groups, float *const *y, rows
                                                .x = x,
                                                .w = stack->tables[slot],
                                                .b = stack->tables[slot + 1],
+                                               .panels = stack->panels[slot],
                                                .groups = groups,
                                                .w_type = stack->types[slot],
                                                .b_type = stack->types[slot + 1],
@@ -196,32 +197,14 @@ static void inner_layer(const forward_state *s, int i, float *const *y, float *c
     dropout(s, s->networks, y, slot, s->spec->learning.dropout, rows, h);
 }
 
-/* combiner(concat(x, receiver)) as two products with the two parts of each row of W. */
+/* combiner(concat(x, receiver)) */
 static rows_in combine(forward_state *s, rows_in x) {
-    const projector_stack *stack = s->stack;
-    int slot = all_in_one_combiner_slot(s->spec);
-    linear_args args = {.y = take_buffers(s, s->networks, s->call->rows * s->features),
-                        .x = x,
-                        .w = stack->tables[slot],
-                        .b = stack->tables[slot + 1],
-                        .groups = s->networks,
-                        .w_type = stack->types[slot],
-                        .b_type = stack->types[slot + 1],
-                        .math = s->call->math,
-                        .rows = s->call->rows,
-                        .in = s->features,
-                        .out = s->features,
-                        .y_stride = s->features,
-                        .x_stride = s->features,
-                        .w_stride = 2 * s->features};
-    op_linear(s->call->backend, &args);
-    args.x = s->call->receiver;
-    args.w = moved_table(s, stack->tables[slot], s->networks,
-                         s->features * (int64_t)dtype_size(args.w_type));
-    args.b = NULL;
-    args.accumulate = true;
-    op_linear(s->call->backend, &args);
-    return (rows_in)args.y;
+    float *const *y = take_buffers(s, s->networks, s->call->rows * s->features);
+    const void **tables = take_table(s, 2 * s->networks);
+    projector_linear_concat(s->stack, s->call, y, x, s->call->receiver,
+                            all_in_one_combiner_slot(s->spec), s->features, s->features,
+                            s->features, tables);
+    return (rows_in)y;
 }
 
 static void project(forward_state *s) {

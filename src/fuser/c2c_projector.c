@@ -150,39 +150,12 @@ static void linear(const forward_state *s, float *const *y, const float *const *
     projector_linear(s->stack, s->call, y, x, slot, has_bias, in, out);
 }
 
-/* e = in(concat(sharer, receiver)): two products with the two parts of each row of W, or the first
- * alone. */
+/* e = in(concat(sharer, receiver)), or of the sharer alone */
 static void input_linear(const forward_state *s) {
     const projector_stack *stack = s->stack;
-    int64_t sharer = projector_sharer_features(&stack->spec),
-            receiver = receiver_inputs(&stack->spec);
-    linear_args args = {.y = s->e,
-                        .x = s->call->sharer,
-                        .w = stack->tables[IN_WEIGHT],
-                        .b = stack->tables[IN_BIAS],
-                        .groups = stack->groups,
-                        .w_type = stack->types[IN_WEIGHT],
-                        .b_type = stack->types[IN_BIAS],
-                        .math = s->call->math,
-                        .rows = s->call->rows,
-                        .in = sharer,
-                        .out = stack->spec.hidden,
-                        .y_stride = stack->spec.hidden,
-                        .x_stride = sharer,
-                        .w_stride = sharer + receiver};
-    op_linear(s->call->backend, &args);
-    if (receiver == 0)
-        return;
-    const void **right = s->call->tables + (int64_t)5 * stack->groups;
-    size_t skip = (size_t)sharer * dtype_size(args.w_type);
-    for (int32_t p = 0; p < stack->groups; p++)
-        right[p] = (const char *)stack->tables[IN_WEIGHT][p] + skip;
-    args.x = s->call->receiver;
-    args.w = right;
-    args.b = NULL;
-    args.in = args.x_stride = receiver;
-    args.accumulate = true;
-    op_linear(s->call->backend, &args);
+    projector_linear_concat(stack, s->call, s->e, s->call->sharer, s->call->receiver, IN_WEIGHT,
+                            projector_sharer_features(&stack->spec), receiver_inputs(&stack->spec),
+                            stack->spec.hidden, s->call->tables + (int64_t)5 * stack->groups);
 }
 
 /* y = x + W2 gelu(W1 rmsnorm(x)); y may be x or t. */

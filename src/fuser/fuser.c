@@ -169,7 +169,12 @@ c2c_status c2c_fuser_open(c2c_fuser **out, const c2c_model *receiver, const c2c_
     status = fuser_open_files(&fuser, receiver->backend, folder, error);
     if (status)
         return status;
-    status = fuser_attach(fuser, receiver, sharer, error);
+    for (int i = 0; i < fuser->projector_count && !status; i++)
+        if (fuser->projectors[i].tensors)
+            status =
+                projector_panels_make(&fuser->projectors[i], fuser->backend, receiver->math, error);
+    if (!status)
+        status = fuser_attach(fuser, receiver, sharer, error);
     if (status) {
         c2c_fuser_close(fuser);
         return status;

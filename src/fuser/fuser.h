@@ -103,7 +103,8 @@ typedef struct projector_stack {
     int *sharer_layers; /* [P] */
     branch *branches;   /* [P] */
     dtype types[PROJECTOR_MAX_SLOTS];
-    const void **tables[PROJECTOR_MAX_SLOTS]; /* [P] each */
+    const void **tables[PROJECTOR_MAX_SLOTS];     /* [P] each */
+    const uint16_t **panels[PROJECTOR_MAX_SLOTS]; /* the same matrices in panels; or NULL */
 } projector_stack;
 
 /* How networks run whose weights learn. */
@@ -185,6 +186,12 @@ linear_args projector_linear_args(const projector_stack *stack, const projector_
 /* y = x W^T (+ b) for all P networks: W [out, in] is the weight of `slot`, b [out] of the next. */
 void projector_linear(const projector_stack *stack, const projector_call *call, float *const *y,
                       const float *const *x, int slot, bool has_bias, int64_t in, int64_t out);
+/* y = concat(left, right) W^T + b as two products with the two parts of each row of W; without
+ * right features the first alone. `tables` has room for 2 P pointers. */
+void projector_linear_concat(const projector_stack *stack, const projector_call *call,
+                             float *const *y, const float *const *left, const float *const *right,
+                             int slot, int64_t left_features, int64_t right_features, int64_t out,
+                             const void **tables);
 /* The end of a forward: out = receiver (where spec->use_receiver) + gate * sigmoid(scalar) * x,
  * with a logit [rows, heads] for each head in `scalars`, or NULL: all 1. Gates are open, or soft
  * while they learn. */
@@ -217,8 +224,9 @@ typedef struct projector {
     bool shared[PROJECTOR_MAX_SLOTS];
     dtype types[PROJECTOR_MAX_SLOTS];   /* the same in both branches */
     const void **weights[BRANCH_COUNT]; /* [slot_count] backend memory; shared ones: of the key */
-    float gate_logits[BRANCH_COUNT];    /* > 0: open; 1 without gates of one number */
-    int64_t longest_row;                /* columns of the widest weight */
+    const uint16_t **panels[BRANCH_COUNT]; /* [slot_count] the same matrices, or NULL; or NULL */
+    float gate_logits[BRANCH_COUNT];       /* > 0: open; 1 without gates of one number */
+    int64_t longest_row;                   /* columns of the widest weight */
     int64_t parameters, weight_bytes;
 } projector;
 
@@ -232,6 +240,8 @@ c2c_status projector_open(projector *p, backend *b, const char *folder, int inde
                           c2c_error *error);
 /* The last step of opening: checks p->tensors against p->spec and imports them. */
 c2c_status projector_bind(projector *p, backend *b, c2c_error *error);
+/* Puts bf16 matrices into panels where the backend gains from it. */
+c2c_status projector_panels_make(projector *p, backend *b, linear_math math, c2c_error *error);
 void projector_close(projector *p, backend *b);
 
 /* ---- New projectors (start.c) ------------------------------------------------------------- */

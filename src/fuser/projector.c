@@ -231,6 +231,35 @@ c2c_status projector_bind(projector *p, backend *b, c2c_error *error) {
     return status;
 }
 
+static c2c_status make_panels(projector *p, backend *b, linear_math math,
+                              const projector_slots *slots, branch which, c2c_error *error) {
+    c2c_status status = C2C_STATUS_OK;
+    p->panels[which] = calloc((size_t)slots->count, sizeof *p->panels[which]);
+    if (!p->panels[which])
+        return error_memory(error, (size_t)slots->count * sizeof(void *), "a projector");
+    for (int i = 0; i < slots->count && !status; i++) {
+        const int64_t *shape = slots->items[i].shape;
+        const void *weight = p->weights[which][i];
+        if (weight && slots->items[i].rank == 2 && p->types[i] == DTYPE_BF16 &&
+            backend_wants_panels(b, math, shape[1]))
+            status = backend_make_panels(b, &p->panels[which][i], weight, shape[0], shape[1],
+                                         shape[1], error);
+    }
+    return status;
+}
+
+c2c_status projector_panels_make(projector *p, backend *b, linear_math math, c2c_error *error) {
+    projector_slots *slots = calloc(1, sizeof *slots);
+    c2c_status status = C2C_STATUS_OK;
+    if (!slots)
+        return error_memory(error, sizeof *slots, "a projector");
+    p->spec.kind->slots(&p->spec, slots);
+    for (int which = 0; which < BRANCH_COUNT && !status; which++)
+        status = make_panels(p, b, math, slots, which, error);
+    free(slots);
+    return status;
+}
+
 /* ---- Opening ------------------------------------------------------------------------------ */
 
 c2c_status projector_open(projector *p, backend *b, const char *folder, int index,
@@ -268,7 +297,10 @@ void projector_close(projector *p, backend *b) {
     for (int which = 0; which < BRANCH_COUNT; which++) {
         for (int i = 0; p->weights[which] && i < p->slot_count; i++)
             backend_release_import(b, p->weights[which][i]);
+        for (int i = 0; p->panels[which] && i < p->slot_count; i++)
+            backend_release(b, (void *)p->panels[which][i]);
         free(p->weights[which]);
+        free(p->panels[which]);
     }
     tensor_file_close(p->tensors);
     json_close(p->description);

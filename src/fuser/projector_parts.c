@@ -16,6 +16,7 @@ linear_args projector_linear_args(const projector_stack *stack, const projector_
     return (linear_args){.y = y,
                          .x = x,
                          .w = stack->tables[slot],
+                         .panels = stack->panels[slot],
                          .groups = stack->groups,
                          .w_type = stack->types[slot],
                          .math = call->math,
@@ -34,6 +35,33 @@ void projector_linear(const projector_stack *stack, const projector_call *call, 
         args.b = stack->tables[slot + 1];
         args.b_type = stack->types[slot + 1];
     }
+    op_linear(call->backend, &args);
+}
+
+void projector_linear_concat(const projector_stack *stack, const projector_call *call,
+                             float *const *y, const float *const *left, const float *const *right,
+                             int slot, int64_t left_features, int64_t right_features, int64_t out,
+                             const void **tables) {
+    linear_args args = projector_linear_args(stack, call, y, left, slot, left_features, out);
+    args.b = stack->tables[slot + 1];
+    args.b_type = stack->types[slot + 1];
+    args.w_stride = left_features + right_features;
+    if (left_features % 2) /* the right part begins within a pair */
+        args.panels = NULL;
+    op_linear(call->backend, &args);
+    if (right_features == 0)
+        return;
+    const uint16_t **panels = (const uint16_t **)(tables + stack->groups);
+    for (int32_t p = 0; p < stack->groups; p++) {
+        tables[p] = (const char *)args.w[p] + (size_t)left_features * dtype_size(args.w_type);
+        panels[p] = args.panels ? args.panels[p] + panel_stride(left_features) : NULL;
+    }
+    args.x = right;
+    args.w = tables;
+    args.panels = args.panels ? panels : NULL;
+    args.b = NULL;
+    args.in = args.x_stride = right_features;
+    args.accumulate = true;
     op_linear(call->backend, &args);
 }
 

@@ -28,6 +28,10 @@ static c2c_status new_stack(c2c_fuser *fuser, const projector *p, bool closed,
     for (int i = 0; i < p->slot_count && !failed; i++) {
         stack->tables[i] = calloc(room, sizeof *stack->tables[i]);
         failed = !stack->tables[i];
+        if (!p->panels[BRANCH_KEY] || !p->panels[BRANCH_KEY][i])
+            continue;
+        stack->panels[i] = calloc(room, sizeof *stack->panels[i]);
+        failed = failed || !stack->panels[i];
     }
     *out = stack;
     return failed ? error_memory(error, room * sizeof(void *), "a fuser's tables") : C2C_STATUS_OK;
@@ -44,11 +48,14 @@ static void push_network(projector_stack *stack, const projector *p, int layer, 
     stack->layers[at] = layer;
     stack->sharer_layers[at] = sharer_layer;
     stack->branches[at] = which;
-    for (int i = 0; i < p->slot_count; i++)
-        if (!p->shared[i])
-            stack->tables[i][at] = p->weights[which][i];
-        else if (which == BRANCH_KEY)
-            stack->tables[i][at / 2] = p->weights[which][i];
+    for (int i = 0; i < p->slot_count; i++) {
+        if (p->shared[i] && which != BRANCH_KEY)
+            continue;
+        int32_t place = p->shared[i] ? at / 2 : at;
+        stack->tables[i][place] = p->weights[which][i];
+        if (stack->panels[i])
+            stack->panels[i][place] = p->panels[which][i];
+    }
 }
 
 /* A closed branch adds nothing to the receiver's rows, so it has no network, unless it does not
@@ -96,7 +103,7 @@ void fuser_stacks_free(c2c_fuser *fuser) {
         free(stack->sharer_layers);
         free(stack->branches);
         for (int j = 0; j < stack->slot_count; j++)
-            free(stack->tables[j]);
+            free(stack->tables[j]), free(stack->panels[j]);
     }
     free(fuser->stacks);
     fuser->stacks = NULL;

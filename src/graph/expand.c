@@ -12,6 +12,7 @@ static linear_args group_of(const linear_args *a, int32_t p) {
     one.w += p;
     one.b = a->b ? a->b + p : NULL;
     one.scale = a->scale ? a->scale + p : NULL;
+    one.panels = a->panels ? a->panels + p : NULL;
     one.out = linear_outs(a, p);
     one.y_stride = linear_y_stride(a, p);
     one.outs[0] = 0;

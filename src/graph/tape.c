@@ -430,6 +430,10 @@ static c2c_status inner_reserve(backend *b, size_t features, c2c_error *error) {
     return backend_reserve(tape_of(b)->inner, features, error);
 }
 
+static bool inner_wants_panels(backend *b, linear_math math, int64_t in) {
+    return backend_wants_panels(tape_of(b)->inner, math, in);
+}
+
 static void inner_upload(backend *b, void *memory, const void *host, size_t bytes) {
     backend_upload(tape_of(b)->inner, memory, host, bytes);
 }
@@ -454,6 +458,7 @@ static const backend_class tape_class = {
     .import = inner_import,
     .release_import = inner_release_import,
     .reserve = inner_reserve,
+    .wants_panels = inner_wants_panels,
     .run = tape_run,
     .upload = inner_upload,
     .download = inner_download,

@@ -117,6 +117,7 @@ static void multiply(const c2c_model *model, const product_rows *rows, const pro
     float *y[MOST_PRODUCTS], *prepared[MOST_PRODUCTS];
     const float *x[MOST_PRODUCTS], *up[MOST_PRODUCTS], *scale[MOST_PRODUCTS];
     const void *w[MOST_PRODUCTS], *bias[MOST_PRODUCTS], *norm[MOST_PRODUCTS];
+    const uint16_t *panels[MOST_PRODUCTS];
     linear_args args = {.y = y,
                         .x = x,
                         .w = w,
@@ -124,6 +125,7 @@ static void multiply(const c2c_model *model, const product_rows *rows, const pro
                         .norm = norm,
                         .up = rows->up ? up : NULL,
                         .prepared = prepared,
+                        .panels = products->w.panels ? panels : NULL,
                         .w_type = products->w.type,
                         .norm_type = rows->norm.type,
                         .math = model->math,
@@ -142,7 +144,7 @@ static void multiply(const c2c_model *model, const product_rows *rows, const pro
         const product *p = &products[n];
         y[n] = p->y, x[n] = rows->x, w[n] = p->w.data, scale[n] = p->w.scale;
         norm[n] = rows->norm.data, up[n] = rows->up, prepared[n] = rows->prepared;
-        bias[n] = p->bias.data;
+        bias[n] = p->bias.data, panels[n] = p->w.panels;
         args.outs[n] = p->out;
         if (p->bias.data) {
             args.b = bias;

@@ -76,6 +76,10 @@ c2c_status c2c_model_open(c2c_model **out, c2c_engine *engine, const char *folde
         c2c_model_close(model);
         return status;
     }
+    if ((status = model_panels_make(model, error))) {
+        c2c_model_close(model);
+        return status;
+    }
     *out = model;
     return C2C_STATUS_OK;
 }

@@ -96,8 +96,9 @@ int64_t model_cache_row_bytes(const model_config *config, dtype type);
 typedef struct weight {
     const void *data; /* NULL: the model has none here */
     dtype type;
-    const float *scale;   /* of i8 matrices, which are in backend memory: [rows]; else NULL */
-    const tensor *source; /* what the file has */
+    const float *scale;     /* of i8 matrices, which are in backend memory: [rows]; else NULL */
+    const uint16_t *panels; /* of matrices that gain from them (see pack_panels); else NULL */
+    const tensor *source;   /* what the file has */
 } weight;
 
 typedef struct layer_weights {
@@ -135,7 +136,7 @@ c2c_status model_messages_write(buffer *json, const c2c_message *messages, size_
 c2c_status model_weights_bind(c2c_model *model, c2c_error *error);
 void model_weights_release(c2c_model *model);
 
-/* One of the matrices that 8-bit integers are made of. */
+/* One of the matrices that 8-bit integers, or panels, are made of. */
 typedef struct model_matrix {
     weight *w;
     int64_t rows, columns;
@@ -150,6 +151,9 @@ model_matrix model_head_matrix(c2c_model *model);
 /* Makes 8-bit integers of all matrices but the embedding (quantize.c). */
 c2c_status model_weights_quantize(c2c_model *model, c2c_error *error);
 void model_int8_release(c2c_model *model);
+
+/* Puts bf16 matrices into panels where the backend gains from it (panels.c). */
+c2c_status model_panels_make(c2c_model *model, c2c_error *error);
 
 /* What quantization_config.quant_method of config.json says where the files hold such integers, and
  * what is behind a matrix's name to name its scales. */

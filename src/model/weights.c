@@ -223,6 +223,7 @@ static void release_norm(const c2c_model *model, weight w) {
 static void release_matrix(const c2c_model *model, weight w) {
     if (w.type == DTYPE_I8 && model->int8_memory)
         return;
+    backend_release(model->backend, (void *)w.panels);
     backend_release_import(model->backend, w.data);
     backend_release_import(model->backend, w.scale);
 }
@@ -230,6 +231,8 @@ static void release_matrix(const c2c_model *model, weight w) {
 void model_weights_release(c2c_model *model) {
     if (!model->config.tied || model->config.int8)
         release_matrix(model, model->head);
+    else
+        backend_release(model->backend, (void *)model->head.panels);
     backend_release_import(model->backend, model->embedding.data);
     release_norm(model, model->final_norm);
     for (int i = 0; model->layers && i < model->config.layers; i++) {

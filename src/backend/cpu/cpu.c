@@ -71,6 +71,13 @@ static c2c_status cpu_reserve(backend *b, size_t features, c2c_error *error) {
     return C2C_STATUS_OK;
 }
 
+/* Longer rows are multiplied as they lie: folding their sums costs little. */
+#define PANEL_INPUTS 512
+
+static bool cpu_wants_panels(backend *b, linear_math math, int64_t in) {
+    return cpu_of(b)->kernels->linear_panels && math == LINEAR_BF16 && in <= PANEL_INPUTS;
+}
+
 static void cpu_run(backend *b, op_kind kind, const void *args) {
     switch (kind) {
     case OP_linear: cpu_run_linear(cpu_of(b), args); break;
@@ -111,6 +118,7 @@ static const backend_class cpu_class = {
     .import = cpu_import,
     .release_import = cpu_release_import,
     .reserve = cpu_reserve,
+    .wants_panels = cpu_wants_panels,
     .run = cpu_run,
     .upload = cpu_upload,
     .download = cpu_download,

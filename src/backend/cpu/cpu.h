@@ -78,6 +78,7 @@ typedef struct cpu_kernels {
     const linear_kernel *linear_f32;              /* LINEAR_F32 */
     const linear_kernel *linear_round;            /* LINEAR_BF16, any weights */
     const linear_kernel *linear_bf16;             /* LINEAR_BF16, bf16 weights */
+    const linear_kernel *linear_panels;           /* LINEAR_BF16, weights in panels; may be NULL */
     const linear_kernel *linear_int8;             /* i8 weights */
     const linear_backward_kernels *backward_bf16; /* LINEAR_BF16; NULL: those of common */
     peak_kernel peak_bf16;                        /* of linear_bf16; NULL: that of f32 */

@@ -54,15 +54,16 @@ static const cpu_kernels avx512_vnni = {.common = &common_avx512,
 
 static const cpu_kernels avx512_bf16 = {.common = &common_avx512,
                                         .linear_f32 = &linear_f32_avx512,
-                                        .linear_round = &linear_round_dot,
+                                        .linear_round = &linear_panels_dot,
                                         .linear_bf16 = &linear_bf16_dot,
+                                        .linear_panels = &linear_panels_dot,
                                         .backward_bf16 = &linear_backward_dot,
                                         .linear_int8 = &linear_int8_vnni,
                                         .peak_bf16 = peak_bf16_dot};
 
 static const cpu_kernels amx = {.common = &common_avx512,
                                 .linear_f32 = &linear_f32_avx512,
-                                .linear_round = &linear_round_dot,
+                                .linear_round = &linear_panels_dot,
                                 .linear_bf16 = &linear_bf16_amx,
                                 .backward_bf16 = &linear_backward_dot,
                                 .linear_int8 = &linear_int8_amx,

@@ -68,9 +68,15 @@ KERNEL_INLINE void strip(vec_way put, int rows, left_pairs a, const uint32_t (*b
         tile(put, rows, TILE_VECTORS, a, b, pairs, c, stride, width);
         return;
     }
-    for (int64_t j = 0; j < width; j += LANES)
-        tile(put == VEC_PAST ? VEC_OVER : put, rows, 1, a, (const uint32_t(*)[WIDTH])(b[0] + j),
-             pairs, c + j, stride, width - j);
+    if (put == VEC_PAST)
+        put = VEC_OVER;
+    int64_t j = 0;
+    for (; j + 2 * LANES <= width; j += 2 * LANES)
+        tile(put, rows, 2, a, (const uint32_t(*)[WIDTH])(b[0] + j), pairs, c + j, stride,
+             width - j);
+    for (; j < width; j += LANES)
+        tile(put, rows, 1, a, (const uint32_t(*)[WIDTH])(b[0] + j), pairs, c + j, stride,
+             width - j);
 }
 
 /* The same for any number of rows up to TILE_ROWS. */
@@ -88,13 +94,6 @@ KERNEL_INLINE void strip_rows(vec_way put, int64_t rows, left_pairs a, const uin
     case 2: strip(put, 2, a, b, pairs, width, c, stride); break;
     default: strip(put, 1, a, b, pairs, width, c, stride); break;
     }
-}
-
-/* c += a b for up to TILE_ROWS rows of c. */
-static __attribute__((unused)) void multiply(int64_t rows, left_pairs a, const panels *b, float *c,
-                                             int64_t stride) {
-    for (int64_t i = 0; i < b->width; i += WIDTH)
-        strip_rows(VEC_ADD, rows, a, b->at[i / WIDTH], b->pairs, b->width - i, c + i, stride);
 }
 
 #endif

@@ -283,6 +283,20 @@ static void kernel_quantize(const void *args, int64_t group, int64_t begin, int6
     }
 }
 
+/* Row by row of a panel: reads along x, writes pairs PANEL_OUTS apart. */
+static void kernel_pack_panels(const void *args, int64_t group, int64_t begin, int64_t end) {
+    (void)group;
+    const pack_panels_args *a = args;
+    const int64_t stride = panel_stride(a->features);
+    for (int64_t panel = begin; panel < end; panel++)
+        for (int64_t r = 0; r < PANEL_OUTS; r++) {
+            const int64_t row = panel * PANEL_OUTS + r, n = row < a->rows ? a->features : 0;
+            uint16_t *y = a->y + panel * stride + 2 * r;
+            for (int64_t i = 0; i < stride / PANEL_OUTS; i++)
+                y[i / 2 * 2 * PANEL_OUTS + i % 2] = i < n ? a->x[row * a->x_stride + i] : 0;
+        }
+}
+
 #define ROW_KERNELS                                                                                \
     {                                                                                              \
         [OP_embed] = kernel_embed, [OP_rmsnorm] = kernel_rmsnorm,                                  \
@@ -292,6 +306,7 @@ static void kernel_quantize(const void *args, int64_t group, int64_t begin, int6
         [OP_scatter_rows] = kernel_scatter_rows, [OP_gather_rows] = kernel_gather_rows,            \
         [OP_copy_rows] = kernel_copy_rows, [OP_fuse_mix] = kernel_fuse_mix,                        \
         [OP_argmax] = kernel_argmax, [OP_quantize] = kernel_quantize,                              \
+        [OP_pack_panels] = kernel_pack_panels,                                                     \
     }
 
 #endif

@@ -10,10 +10,7 @@
 #define INLINE_WORK ((double)(1 << 18))
 
 /* Rows that one thread prepares and packs at once. */
-#define PACK_PART_ROWS 32
-
-/* Elements of rows that are prepared and packed in less time than threads need to come together. */
-#define INLINE_PACKING ((int64_t)1 << 16)
+#define PACK_PART_ROWS 16
 
 /* Fewer blocks than this are cut smaller, so that threads can share them. */
 #define ENOUGH_BLOCKS 16
@@ -45,6 +42,8 @@ static const linear_kernel *kernel_for(const cpu_kernels *kernels, const linear_
         return kernels->linear_int8;
     if (a->math == LINEAR_F32)
         return kernels->linear_f32;
+    if (a->panels && kernels->linear_panels)
+        return kernels->linear_panels;
     return a->w_type == DTYPE_BF16 ? kernels->linear_bf16 : kernels->linear_round;
 }
 
@@ -170,11 +169,9 @@ static void run_job(linear_job *job) {
         thread_pool_run(pool, 1, run_all, job);
         return;
     }
-    for (int64_t i = 0; rows * a->in < INLINE_PACKING && i < job->units * job->pack_parts; i++)
-        pack_part(job, i, 0);
-    if (job->pack_parts && rows * a->in >= INLINE_PACKING)
-        thread_pool_run(pool, job->units * job->pack_parts, pack_part, job);
-    thread_pool_run(pool, job->units * count_parts(job), run_part, job);
+    const thread_phase phases[2] = {{job->units * job->pack_parts, pack_part},
+                                    {job->units * count_parts(job), run_part}};
+    thread_pool_run_phases(pool, phases, job);
 }
 
 /* Blocks of about the same number of rows, in whole steps of the kernel. */

@@ -34,6 +34,9 @@ static row_grid grid_of(op_kind kind, const void *args) {
     case OP_fuse_mix:
         return (row_grid){A(fuse_mix)->groups, A(fuse_mix)->rows,
                           A(fuse_mix)->kv_heads * A(fuse_mix)->head_dim};
+    case OP_pack_panels: /* its rows are the panels */
+        return (row_grid){1, panel_elements(A(pack_panels)->rows, 1) / panel_stride(1),
+                          panel_stride(A(pack_panels)->features)};
     case OP_quantize: return (row_grid){1, A(quantize)->rows, A(quantize)->features * 2};
     case OP_argmax: return (row_grid){1, A(argmax)->rows, A(argmax)->features};
     default: return (row_grid){0, 0, 0};

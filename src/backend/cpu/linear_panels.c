@@ -1,8 +1,9 @@
-/* linear_dot_round.c - y = x w^T + b in LINEAR_BF16 for f32 and f16 weights, with AVX-512's dot
- * products of bf16 pairs.
+/* linear_panels.c - y = x w^T + b in LINEAR_BF16 for weights that stand in panels, with AVX-512's
+ * dot products of bf16 pairs.
  *
- * Such weights are rounded before use, so they are packed anyway: transposed on the way, as the
- * right side of a product, whose sums need no folding. The rows of a part share that work; one row
+ * A panel has the outputs of a part side by side, as the right side of a product, whose sums need
+ * no folding. bf16 weights of short rows come as panels. f32 and f16 ones are rounded before use,
+ * so they are packed anyway: into a panel on the way. The rows of a part share that work; one row
  * alone waits for memory more than for it. */
 #ifdef __x86_64__
 #define LANES 16
@@ -11,7 +12,7 @@
 
 #define BLOCK_ROWS 264
 
-_Static_assert(LINEAR_PART_OUTS == WIDTH, "a part's outputs are one panel");
+_Static_assert(PANEL_OUTS == WIDTH && LINEAR_PART_OUTS == WIDTH, "a part's outputs are one panel");
 
 /* ---- Packing ------------------------------------------------------------------------------ */
 
@@ -101,41 +102,57 @@ static void pack_weights(panels *to, const linear_args *a, const linear_part *pa
 
 /* ---- Blocks ------------------------------------------------------------------------------- */
 
-/* What the products are added to: what was there, the bias, or both. */
-static void start_rows(const linear_args *a, const linear_part *part) {
+/* What the products are added to: what was there, the bias, or both; or nothing. */
+static vec_way start_rows(const linear_args *a, const linear_part *part) {
     const char *bias = a->b ? a->b[part->group] : NULL;
+    if (!bias)
+        return a->accumulate ? VEC_ADD : VEC_OVER;
     for (int64_t n = part->row_begin; n < part->row_end; n++)
         for (int64_t o = part->out_begin; o < part->out_end; o += LANES) {
             float *y = a->y[part->group] + n * a->y_stride + o;
             int64_t left = part->out_end - o;
-            vec v = {0};
-            if (bias)
-                v = vec_load_weight(a->b_type, bias, o, left);
+            vec v = vec_load_weight(a->b_type, bias, o, left);
             if (a->accumulate)
                 v += vec_load_some(y, left);
             vec_store_some(y, v, left);
         }
+    return VEC_ADD;
+}
+
+/* Numbers i .. i + DEPTH - 1 of the part's rows by a panel that begins there. */
+static void multiply(vec_way way, const linear_args *a, const linear_part *part, int64_t i,
+                     const uint32_t (*panel)[WIDTH]) {
+    const uint32_t *x = part->packed;
+    const int64_t row = row_pairs(a->in), pairs = (min_i64(DEPTH, a->in - i) + 1) / 2;
+    for (int64_t n = part->row_begin; n < part->row_end; n += TILE_ROWS)
+        strip_rows(way, min_i64(TILE_ROWS, part->row_end - n),
+                   (left_pairs){x + (n - part->row_begin) * row + i / 2, row, 1}, panel, pairs,
+                   part->out_end - part->out_begin,
+                   a->y[part->group] + n * a->y_stride + part->out_begin, a->y_stride);
 }
 
 static void run(const linear_args *a, const linear_part *part) {
-    panels right;
-    right.width = part->out_end - part->out_begin;
-    const uint32_t *x = part->packed;
-    int64_t pairs = row_pairs(a->in);
-    start_rows(a, part);
-    for (int64_t i = 0; i < a->in; i += DEPTH) {
-        pack_weights(&right, a, part, i, min_i64(DEPTH, a->in - i));
-        for (int64_t n = part->row_begin; n < part->row_end; n += TILE_ROWS)
-            multiply(min_i64(TILE_ROWS, part->row_end - n),
-                     (left_pairs){x + (n - part->row_begin) * pairs + i / 2, pairs, 1}, &right,
-                     a->y[part->group] + n * a->y_stride + part->out_begin, a->y_stride);
+    panels made;
+    const uint32_t *given = a->panels ? (const void *)a->panels[part->group] : NULL;
+    if (given)
+        given +=
+            part->out_begin / WIDTH * (panel_stride(a->w_stride) / 2) + part->out_begin % WIDTH;
+    made.width = part->out_end - part->out_begin;
+    vec_way way = start_rows(a, part);
+    for (int64_t i = 0; i < a->in; i += DEPTH, way = VEC_ADD) {
+        if (given) {
+            multiply(way, a, part, i, (const uint32_t(*)[WIDTH])(given + i / 2 * WIDTH));
+            continue;
+        }
+        pack_weights(&made, a, part, i, min_i64(DEPTH, a->in - i));
+        multiply(way, a, part, i, made.at[0]);
     }
 }
 
-const linear_kernel linear_round_dot = {.pack_rows = 1,
-                                        .step_rows = 12,
-                                        .block_rows = BLOCK_ROWS,
-                                        .pack_bytes = row_bytes,
-                                        .pack = pack_rows,
-                                        .run = run};
+const linear_kernel linear_panels_dot = {.pack_rows = 1,
+                                         .step_rows = 12,
+                                         .block_rows = BLOCK_ROWS,
+                                         .pack_bytes = row_bytes,
+                                         .pack = pack_rows,
+                                         .run = run};
 #endif
