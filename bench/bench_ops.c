@@ -39,6 +39,19 @@ typedef struct bench_row {
              .optional = true},                                                                    \
             2.0 * (n) * (i) * (o), (double)(i) * (o)*2                                             \
     }
+/* bf16 weights of short rows, as they lie or in panels, and out of a cache. */
+#define SHORT(label, n, i, o, as_panels)                                                           \
+    {                                                                                              \
+        label, OP_linear,                                                                          \
+            {.groups = 4,                                                                          \
+             .rows = n,                                                                            \
+             .features = i,                                                                        \
+             .out = o,                                                                             \
+             .w_type = DTYPE_BF16,                                                                 \
+             .math = LINEAR_BF16,                                                                  \
+             .panels = as_panels},                                                                 \
+            2.0 * (n) * (i) * (o), (double)(i) * (o)*2                                             \
+    }
 /* 8-bit weights. */
 #define LINEAR_INT8(label, n, i, o, copies)                                                        \
     {                                                                                              \
@@ -88,6 +101,12 @@ static const bench_row rows[] = {
     LINEAR_INT8("linear 512 x 1024 -> 3072 int8", 512, 1024, 3072, 8),
     LINEAR_INT8("linear 512 x 3072 -> 1024 int8", 512, 3072, 1024, 8),
     LINEAR("linear 24 x 64 -> 64 f32 (tiny)", 24, 64, 64, DTYPE_F32, LINEAR_F32, 1),
+    SHORT("linear 50 x 192 -> 192 bf16", 50, 192, 192, false),
+    SHORT("linear 50 x 192 -> 192 bf16 in panels", 50, 192, 192, true),
+    SHORT("linear 50 x 512 -> 192 bf16", 50, 512, 192, false),
+    SHORT("linear 50 x 512 -> 192 bf16 in panels", 50, 512, 192, true),
+    SHORT("linear 1 x 192 -> 512 bf16", 1, 192, 512, false),
+    SHORT("linear 1 x 192 -> 512 bf16 in panels", 1, 192, 512, true),
     {"attention 1 over 2048",
      OP_attention,
      {HEADS, .rows = 1, .keys = 2047},

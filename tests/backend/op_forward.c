@@ -115,6 +115,21 @@ static void build_linear_rows(op_case *c, const op_sizes *s, test_random *r) {
         x[p] = s->shared && p > 0 ? x[0] : add_floats(c, r, s->rows, stride, written);
 }
 
+/* The bytes of w in panels whose rows are w_stride long. */
+static void build_panels(op_case *c, const linear_args *a, const void **w) {
+    const void **panels = add_table(c, offsetof(linear_args, panels), a->groups);
+    for (int64_t p = 0; p < a->groups; p++) {
+        size_t bytes = (size_t)panel_elements(linear_outs(a, p), a->w_stride) * sizeof(uint16_t);
+        uint16_t *y = add_buffer(c, bytes, false, false);
+        memset(y, 0, bytes);
+        for (int64_t o = 0; o < linear_outs(a, p); o++)
+            for (int64_t i = 0; i < a->in; i++)
+                y[o / PANEL_OUTS * panel_stride(a->w_stride) + i / 2 * 2 * PANEL_OUTS +
+                  o % PANEL_OUTS * 2 + i % 2] = ((const uint16_t *)w[p])[o * a->w_stride + i];
+        panels[p] = y;
+    }
+}
+
 void build_linear(op_case *c, const op_sizes *s, test_random *r) {
     bool in_place = s->prepare == LINEAR_PREPARE_ACTIVATE && s->in_place;
     int64_t x_stride = s->features + (in_place ? 0 : s->padding);
@@ -158,6 +173,24 @@ void build_linear(op_case *c, const op_sizes *s, test_random *r) {
             scales[o] /= 127;
         scale[p] = scales;
     }
+    if (s->panels && w_type == DTYPE_BF16 && s->math == LINEAR_BF16)
+        build_panels(c, a, w);
+}
+
+void build_pack_panels(op_case *c, const op_sizes *s, test_random *r) {
+    int64_t x_stride = s->features + s->padding;
+    size_t bytes = (size_t)panel_elements(s->out, s->features) * sizeof(uint16_t);
+    uint16_t *y = add_buffer(c, bytes, true, false);
+    memset(y, 3, bytes);
+    c->args.pack_panels =
+        (pack_panels_args){.y = y,
+                           .x =
+                               add_weights(c, r, DTYPE_BF16, (s->out - 1) * x_stride + s->features),
+                           .rows = s->out,
+                           .features = s->features,
+                           .x_stride = x_stride};
+    add_pointer(c, offsetof(pack_panels_args, y));
+    add_pointer(c, offsetof(pack_panels_args, x));
 }
 
 void build_quantize(op_case *c, const op_sizes *s, test_random *r) {

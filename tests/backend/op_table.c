@@ -57,6 +57,7 @@ op_sizes op_sizes_random(test_random *r) {
         .optional = PICK(r, false, true),
         .int8 = PICK(r, false, false, true),
         .shared = PICK(r, false, true),
+        .panels = PICK(r, false, true),
         .prepare = (linear_prepare)PICK(r, LINEAR_PREPARE_NONE, LINEAR_PREPARE_NONE,
                                         LINEAR_PREPARE_NORM, LINEAR_PREPARE_ACTIVATE),
     };
@@ -173,6 +174,7 @@ const op_row op_rows[OP_COUNT] = {
     [OP_count_ids] = {OP_count_ids, 0, "integers", build_count_ids},
     [OP_zero] = {OP_zero, 0, "zeros", build_zero},
     [OP_quantize] = {OP_quantize, 0, "the same roundings", build_quantize},
+    [OP_pack_panels] = {OP_pack_panels, 0, "a copy", build_pack_panels},
     [OP_step_advance] = {OP_step_advance, 0, "integers", build_step_advance},
     [OP_linear_backward_x] = {OP_linear_backward_x, 2e-5f,
                               "f32 sums of at most 130 products below 1", build_linear_backward_x},

@@ -29,6 +29,7 @@ typedef struct op_sizes {
     bool accumulate, in_place;
     bool shared;   /* all groups of a linear multiply the same rows */
     bool int8;     /* weights of a linear */
+    bool panels;   /* bf16 weights of a linear that rounds are there as panels, too */
     bool optional; /* the tables that may be NULL are there (with a NULL inside, when padding) */
 } op_sizes;
 

@@ -55,6 +55,17 @@ void reference_quantize(const quantize_args *a) {
     }
 }
 
+/* From where each element stands in y to what it is. */
+void reference_pack_panels(const pack_panels_args *a) {
+    const int64_t pairs = (a->features + 1) / 2;
+    for (int64_t at = 0; at < panel_elements(a->rows, a->features); at++) {
+        int64_t which = at % 2, row = at / 2 % PANEL_OUTS, pair = at / 2 / PANEL_OUTS % pairs;
+        int64_t i = 2 * pair + which;
+        row += at / 2 / PANEL_OUTS / pairs * PANEL_OUTS;
+        a->y[at] = row < a->rows && i < a->features ? a->x[row * a->x_stride + i] : 0;
+    }
+}
+
 /* Element i of a row as a linear with i8 weights sees it. */
 static double rounded_to_block(const float *row, int64_t in, int64_t i) {
     int64_t begin = i / LINEAR_INT8_BLOCK * LINEAR_INT8_BLOCK;

@@ -176,6 +176,7 @@ static linear_args linear_of_group(const linear_args *a, int32_t p) {
     one.w += p;
     one.b = a->b ? a->b + p : NULL;
     one.scale = a->scale ? a->scale + p : NULL;
+    one.panels = a->panels ? a->panels + p : NULL;
     one.norm = a->norm ? a->norm + p : NULL;
     one.up = a->up ? a->up + p : NULL;
     one.prepared = a->prepared ? a->prepared + p : NULL;
@@ -247,6 +248,50 @@ static void check_large_linear(backend *b, uint64_t seed) {
 static void large_linear_row_alone_equals_row_in_batch(void **state) {
     (void)state;
     on_every_isa(check_large_linear);
+}
+
+/* Panels of two matrices side by side: the right one's begin within those of the whole. */
+static void check_panel_columns(backend *b, uint64_t seed) {
+    enum { ROWS = 7, LEFT = 34, RIGHT = 33, OUTS = 70, IN = LEFT + RIGHT };
+    test_random random = {seed};
+    static float x[ROWS * RIGHT], plain[ROWS * OUTS], by_panels[ROWS * OUTS];
+    static uint16_t w[OUTS * IN];
+    const uint16_t *panels;
+    if (!backend_wants_panels(b, LINEAR_BF16, IN) || seed >= 3)
+        return;
+    for (size_t i = 0; i < sizeof x / sizeof *x; i++)
+        x[i] = random_float(&random);
+    for (size_t i = 0; i < sizeof w / sizeof *w; i++)
+        w[i] = bf16_from_f32(random_float(&random));
+    assert_ok(backend_reserve(b, IN, &test_error));
+    assert_ok(backend_make_panels(b, &panels, w, OUTS, IN, IN, &test_error));
+    const uint16_t *right = panels + panel_stride(LEFT);
+    linear_args a = {.y = &(float *){plain},
+                     .x = &(const float *){x},
+                     .w = &(const void *){w + LEFT},
+                     .groups = 1,
+                     .w_type = DTYPE_BF16,
+                     .math = LINEAR_BF16,
+                     .rows = ROWS,
+                     .in = RIGHT,
+                     .out = OUTS,
+                     .y_stride = OUTS,
+                     .x_stride = RIGHT,
+                     .w_stride = IN};
+    op_linear(b, &a);
+    a.y = &(float *){by_panels};
+    a.panels = &right;
+    op_linear(b, &a);
+    for (size_t i = 0; i < ROWS * OUTS; i++) /* the same products, added in another order */
+        if (fabsf(plain[i] - by_panels[i]) > 1e-5f)
+            fail_msg("element %zu is %.9g by panels, %.9g without", i, (double)by_panels[i],
+                     (double)plain[i]);
+    backend_release(b, (void *)panels);
+}
+
+static void panels_may_begin_at_a_column(void **state) {
+    (void)state;
+    on_every_isa(check_panel_columns);
 }
 
 /* Rows prepared by an op of their own, then each group's product: the bits of one call. */
@@ -366,6 +411,7 @@ int main(void) {
         cmocka_unit_test(results_do_not_depend_on_backend_or_threads),
         cmocka_unit_test(linear_row_alone_equals_row_in_batch),
         cmocka_unit_test(large_linear_row_alone_equals_row_in_batch),
+        cmocka_unit_test(panels_may_begin_at_a_column),
         cmocka_unit_test(linear_in_one_call_equals_its_parts),
         cmocka_unit_test(attention_does_not_depend_on_chunks),
         cmocka_unit_test(linear_bf16_rounds_like_bf16_from_f32),

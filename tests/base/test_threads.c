@@ -57,6 +57,51 @@ static void test_every_part_runs_once(void **state) {
     thread_pool_free(NULL);
 }
 
+/* Sums of the first phase that the second reads: too few when it begins too early. */
+typedef struct phases_job {
+    int64_t first_count;
+    unsigned char *first;
+    atomic_llong early, second;
+} phases_job;
+
+static void fill_part(void *context, int64_t index, int worker) {
+    (void)worker;
+    phases_job *j = context;
+    for (volatile int i = 0; i < 50 * (int)(index % 7); i++) /* parts of unequal length */
+        ;
+    j->first[index]++;
+}
+
+static void read_part(void *context, int64_t index, int worker) {
+    (void)index, (void)worker;
+    phases_job *j = context;
+    for (int64_t i = 0; i < j->first_count; i++)
+        if (j->first[i] != 1)
+            atomic_fetch_add(&j->early, 1);
+    atomic_fetch_add(&j->second, 1);
+}
+
+static void test_a_phase_waits_for_the_one_before(void **state) {
+    (void)state;
+    static const int64_t counts[][2] = {{0, 5}, {1, 1}, {5, 0}, {1, 30}, {30, 1}, {17, 40}};
+    for (int threads = 1; threads <= 6; threads++) {
+        thread_pool *pool;
+        assert_ok(thread_pool_new(&pool, threads, &test_error));
+        for (int round = 0; round < 600; round++) {
+            unsigned char first[30] = {0};
+            const int64_t *count = counts[round % 6];
+            phases_job j = {.first_count = count[0], .first = first};
+            const thread_phase phases[2] = {{count[0], fill_part}, {count[1], read_part}};
+            thread_pool_run_phases(pool, phases, &j);
+            assert_int_equal(j.early, 0);
+            assert_int_equal(j.second, count[1]);
+            for (int64_t i = 0; i < count[0]; i++)
+                assert_int_equal(first[i], 1);
+        }
+        thread_pool_free(pool);
+    }
+}
+
 static void test_sleeping_workers_are_woken(void **state) {
     (void)state;
     thread_pool *pool;
@@ -162,6 +207,7 @@ static void test_a_pool_needs_a_thread(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_part_runs_once),
+        cmocka_unit_test(test_a_phase_waits_for_the_one_before),
         cmocka_unit_test(test_sleeping_workers_are_woken),
         cmocka_unit_test(test_all_threads_work_at_once),
         cmocka_unit_test(test_callers_take_turns),

@@ -84,11 +84,7 @@ KERNEL_INLINE void strip_rows(vec_way put, int64_t rows, left_pairs a, const uin
                               int64_t pairs, int64_t width, float *c, int64_t stride) {
     switch (rows) {
     case TILE_ROWS: strip(put, TILE_ROWS, a, b, pairs, width, c, stride); break;
-    case 5:
-        strip(put, 3, a, b, pairs, width, c, stride);
-        a.at += 3 * a.row;
-        strip(put, 2, a, b, pairs, width, c + 3 * stride, stride);
-        break;
+    case 5: strip(put, 5, a, b, pairs, width, c, stride); break;
     case 4: strip(put, 4, a, b, pairs, width, c, stride); break;
     case 3: strip(put, 3, a, b, pairs, width, c, stride); break;
     case 2: strip(put, 2, a, b, pairs, width, c, stride); break;

@@ -119,33 +119,37 @@ static vec_way start_rows(const linear_args *a, const linear_part *part) {
     return VEC_ADD;
 }
 
-/* Numbers i .. i + DEPTH - 1 of the part's rows by a panel that begins there. */
+/* Numbers i .. i + depth - 1 of the part's rows by a panel that begins there. Tiles of about as
+ * many rows: one that is left over would load the panel for itself. */
 static void multiply(vec_way way, const linear_args *a, const linear_part *part, int64_t i,
-                     const uint32_t (*panel)[WIDTH]) {
+                     int64_t depth, const uint32_t (*panel)[WIDTH]) {
     const uint32_t *x = part->packed;
-    const int64_t row = row_pairs(a->in), pairs = (min_i64(DEPTH, a->in - i) + 1) / 2;
-    for (int64_t n = part->row_begin; n < part->row_end; n += TILE_ROWS)
-        strip_rows(way, min_i64(TILE_ROWS, part->row_end - n),
-                   (left_pairs){x + (n - part->row_begin) * row + i / 2, row, 1}, panel, pairs,
-                   part->out_end - part->out_begin,
-                   a->y[part->group] + n * a->y_stride + part->out_begin, a->y_stride);
+    const int64_t pairs = row_pairs(a->in), rows = part->row_end - part->row_begin;
+    const int64_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+    for (int64_t tile = 0, n = 0, end; tile < tiles; tile++, n = end) {
+        end = rows * (tile + 1) / tiles;
+        strip_rows(way, end - n, (left_pairs){x + n * pairs + i / 2, pairs, 1}, panel,
+                   (depth + 1) / 2, part->out_end - part->out_begin,
+                   a->y[part->group] + (part->row_begin + n) * a->y_stride + part->out_begin,
+                   a->y_stride);
+    }
 }
 
 static void run(const linear_args *a, const linear_part *part) {
-    panels made;
-    const uint32_t *given = a->panels ? (const void *)a->panels[part->group] : NULL;
-    if (given)
-        given +=
-            part->out_begin / WIDTH * (panel_stride(a->w_stride) / 2) + part->out_begin % WIDTH;
-    made.width = part->out_end - part->out_begin;
     vec_way way = start_rows(a, part);
+    if (a->panels) {
+        const uint32_t *panel = (const void *)a->panels[part->group];
+        panel +=
+            part->out_begin / WIDTH * (panel_stride(a->w_stride) / 2) + part->out_begin % WIDTH;
+        multiply(way, a, part, 0, a->in, (const uint32_t(*)[WIDTH])panel);
+        return;
+    }
+    panels made;
+    made.width = part->out_end - part->out_begin;
     for (int64_t i = 0; i < a->in; i += DEPTH, way = VEC_ADD) {
-        if (given) {
-            multiply(way, a, part, i, (const uint32_t(*)[WIDTH])(given + i / 2 * WIDTH));
-            continue;
-        }
-        pack_weights(&made, a, part, i, min_i64(DEPTH, a->in - i));
-        multiply(way, a, part, i, made.at[0]);
+        int64_t depth = min_i64(DEPTH, a->in - i);
+        pack_weights(&made, a, part, i, depth);
+        multiply(way, a, part, i, depth, made.at[0]);
     }
 }
 
