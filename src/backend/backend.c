@@ -16,6 +16,7 @@
 #define GROUPS_OFFSET_sum_rows              offsetof(sum_rows_args, groups)
 #define GROUPS_OFFSET_rope_table            0
 #define GROUPS_OFFSET_rope                  0
+#define GROUPS_OFFSET_rope_store            0
 #define GROUPS_OFFSET_scatter_rows          0
 #define GROUPS_OFFSET_gather_rows           0
 #define GROUPS_OFFSET_copy_rows             offsetof(copy_rows_args, groups)

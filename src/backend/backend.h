@@ -34,6 +34,7 @@
     X(sum_rows, 2)                                                                                 \
     X(rope_table, 0)                                                                               \
     X(rope, 0)                                                                                     \
+    X(rope_store, 0)                                                                               \
     X(scatter_rows, 0)                                                                             \
     X(gather_rows, 0)                                                                              \
     X(copy_rows, 2)                                                                                \
@@ -307,6 +308,27 @@ typedef struct scatter_rows_args {
     int64_t rows, features, y_stride, x_stride;
     dtype y_type;
 } scatter_rows_args;
+
+/* Heads on their way from their product to attention, one pass over the rows:
+ *     q[n, h, :]          = rope(norm(q[n, h, :]))
+ *     keys[index[n], g, :] = rope(norm(k[n, g, :]))
+ *     values[index[n], :]  = v[n, :]
+ * with rmsnorm's formula over the D elements of a head (nothing where q_norm or k_norm is NULL),
+ * rope's, and scatter_rows' rounding. Either q, or k and v with their pools, may be NULL. Rows of
+ * q, k and v lie next to each other; k may be overwritten with anything. */
+typedef struct rope_store_args {
+    float *q;             /* [N, H * D] */
+    float *k;             /* [N, G * D] */
+    const float *v;       /* [N, G * D] */
+    void *keys, *values;  /* row pools [rows, G * D] of kv_type: f32 or bf16 */
+    const int32_t *index; /* [N], all different */
+    const float *table;   /* [N, D] of rope_table */
+    const void *q_norm;   /* [D] of q_norm_type */
+    const void *k_norm;   /* [D] of k_norm_type */
+    int64_t rows, heads, kv_heads, head_dim, kv_stride;
+    dtype q_norm_type, k_norm_type, kv_type;
+    float epsilon;
+} rope_store_args;
 
 /* y[n, :] = x[index[n], :] */
 typedef struct gather_rows_args {

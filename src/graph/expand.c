@@ -46,6 +46,58 @@ static bool expand_linear(backend *tape, const linear_args *a) {
     return true;
 }
 
+/* Heads of x in place: their norm, where it has weights, and their rotation. */
+static void expand_heads(backend *tape, const rope_store_args *a, float *x, int64_t heads,
+                         const void *norm, dtype norm_type) {
+    const float *in = x;
+    if (norm)
+        op_rmsnorm(tape, &(rmsnorm_args){.y = &x,
+                                         .x = &in,
+                                         .w = &norm,
+                                         .groups = 1,
+                                         .w_type = norm_type,
+                                         .rows = a->rows * heads,
+                                         .features = a->head_dim,
+                                         .y_stride = a->head_dim,
+                                         .x_stride = a->head_dim,
+                                         .epsilon = a->epsilon});
+    op_rope(tape, &(rope_args){.y = x,
+                               .x = x,
+                               .table = a->table,
+                               .rows = a->rows,
+                               .heads = heads,
+                               .head_dim = a->head_dim,
+                               .y_stride = heads * a->head_dim,
+                               .x_stride = heads * a->head_dim});
+}
+
+static void expand_store(backend *tape, const rope_store_args *a, void *pool, const float *x) {
+    int64_t features = a->kv_heads * a->head_dim;
+    op_scatter_rows(tape, &(scatter_rows_args){.y = pool,
+                                               .x = x,
+                                               .index = a->index,
+                                               .rows = a->rows,
+                                               .features = features,
+                                               .y_stride = a->kv_stride,
+                                               .x_stride = features,
+                                               .y_type = a->kv_type});
+}
+
+static bool expand_rope_store(backend *tape, const rope_store_args *a) {
+    if (a->k) {
+        expand_heads(tape, a, a->k, a->kv_heads, a->k_norm, a->k_norm_type);
+        expand_store(tape, a, a->keys, a->k);
+        expand_store(tape, a, a->values, a->v);
+    }
+    if (a->q)
+        expand_heads(tape, a, a->q, a->heads, a->q_norm, a->q_norm_type);
+    return true;
+}
+
 bool tape_expand(tape *t, op_kind kind, const void *args) {
-    return kind == OP_linear && expand_linear(&t->base, args);
+    switch (kind) {
+    case OP_linear: return expand_linear(&t->base, args);
+    case OP_rope_store: return expand_rope_store(&t->base, args);
+    default: return false;
+    }
 }

@@ -321,9 +321,10 @@ static void tape_run(backend *b, op_kind kind, const void *args) {
     tape *t = tape_of(b);
     record *r = NULL;
     operand_list list = {0};
-    bool looked_at = t->recording && !t->failed && tape_rules[kind].operands;
-    if (looked_at && tape_expand(t, kind, args))
+    bool recorded = t->recording && !t->failed;
+    if (recorded && tape_expand(t, kind, args))
         return;
+    bool looked_at = recorded && tape_rules[kind].operands;
     bool dependent = false;
     if (looked_at) {
         tape_rules[kind].operands(args, &list);

@@ -193,34 +193,6 @@ static void add_product(const c2c_model *model, float *x, float *y, const produc
                                        .b_stride = p.out});
 }
 
-/* Rotates `heads` heads of x in place by the positions of the pass. */
-static void rotate(const c2c_model *model, const float *table, float *x, int64_t rows,
-                   int64_t heads) {
-    int64_t head_dim = model->config.head_dim;
-    op_rope(model->backend, &(rope_args){.y = x,
-                                         .x = x,
-                                         .table = table,
-                                         .rows = rows,
-                                         .heads = heads,
-                                         .head_dim = head_dim,
-                                         .y_stride = heads * head_dim,
-                                         .x_stride = heads * head_dim});
-}
-
-/* Rows of x become rows of a layer's keys or values. */
-static void store(const c2c_model *model, const kv_cache *cache, void *pool, const float *x,
-                  const decoder_batch *batch) {
-    int64_t features = cache->features;
-    op_scatter_rows(model->backend, &(scatter_rows_args){.y = pool,
-                                                         .x = x,
-                                                         .index = batch->index,
-                                                         .rows = batch->rows,
-                                                         .features = features,
-                                                         .y_stride = features,
-                                                         .x_stride = features,
-                                                         .y_type = cache->type});
-}
-
 /* Queries, keys and values of the pass's rows, as far as they are wanted. */
 static void project(const c2c_model *model, decoder_scratch *s, int64_t n, int i, bool queries,
                     bool keys) {
@@ -246,17 +218,30 @@ static void project(const c2c_model *model, decoder_scratch *s, int64_t n, int i
              products, count);
 }
 
-/* Keys (after key norm and RoPE) and values go into the cache. */
-static void write_cache(const c2c_model *model, decoder_scratch *s, const kv_cache *cache,
-                        const decoder_batch *batch, int i) {
+/* Norm and RoPE of queries and keys; keys and values go into the cache. */
+static void place_heads(const c2c_model *model, decoder_scratch *s, const kv_cache *cache,
+                        const decoder_batch *batch, int i, bool queries, bool keys) {
     const model_config *c = &model->config;
     const layer_weights *w = &model->layers[i];
-    int64_t n = batch->rows;
-    if (w->k_norm.data)
-        norm(model, s->k, s->k, w->k_norm, n * c->kv_heads, c->head_dim);
-    rotate(model, s->rope[c->sliding[i]], s->k, n, c->kv_heads);
-    store(model, cache, kv_cache_keys(cache, i, 0), s->k, batch);
-    store(model, cache, kv_cache_values(cache, i, 0), s->v, batch);
+    op_rope_store(model->backend,
+                  &(rope_store_args){.q = queries ? s->q : NULL,
+                                     .k = keys ? s->k : NULL,
+                                     .v = keys ? s->v : NULL,
+                                     .keys = keys ? kv_cache_keys(cache, i, 0) : NULL,
+                                     .values = keys ? kv_cache_values(cache, i, 0) : NULL,
+                                     .index = batch->index,
+                                     .table = s->rope[c->sliding[i]],
+                                     .q_norm = w->q_norm.data,
+                                     .k_norm = w->k_norm.data,
+                                     .rows = batch->rows,
+                                     .heads = c->heads,
+                                     .kv_heads = c->kv_heads,
+                                     .head_dim = c->head_dim,
+                                     .kv_stride = cache->features,
+                                     .q_norm_type = w->q_norm.type,
+                                     .k_norm_type = w->k_norm.type,
+                                     .kv_type = cache->type,
+                                     .epsilon = c->norm_epsilon});
 }
 
 /* x += o(attention(q)) */
@@ -265,9 +250,6 @@ static void attend(const c2c_model *model, decoder_scratch *s, const kv_cache *c
     const model_config *c = &model->config;
     const layer_weights *w = &model->layers[i];
     int64_t n = batch->rows, queries = (int64_t)c->heads * c->head_dim;
-    if (w->q_norm.data)
-        norm(model, s->q, s->q, w->q_norm, n * c->heads, c->head_dim);
-    rotate(model, s->rope[c->sliding[i]], s->q, n, c->heads);
     op_attention(model->backend, &(attention_args){.y = s->attention,
                                                    .q = s->q,
                                                    .k = kv_cache_keys(cache, i, 0),
@@ -347,8 +329,7 @@ void decoder_begin(const c2c_model *model, decoder_scratch *s, const decoder_bat
 void decoder_layer(const c2c_model *model, decoder_scratch *s, const kv_cache *cache,
                    const decoder_batch *batch, int i, bool write, bool stop) {
     project(model, s, batch->rows, i, !stop, write);
-    if (write)
-        write_cache(model, s, cache, batch, i);
+    place_heads(model, s, cache, batch, i, !stop, write);
     if (stop)
         return;
     attend(model, s, cache, batch, i);

@@ -347,6 +347,55 @@ void build_scatter_rows(op_case *c, const op_sizes *s, test_random *r) {
     add_pointer(c, offsetof(scatter_rows_args, index));
 }
 
+/* A row pool, whose bf16 numbers are rounded results. */
+static void *add_pool(op_case *c, const op_sizes *s, test_random *r, int64_t rows, int64_t stride) {
+    void *data = add_cached(c, r, cache_type(s), rows, stride);
+    c->buffers[c->buffer_count - 1].is_bf16 = cache_type(s) == DTYPE_BF16;
+    return data;
+}
+
+/* Queries, keys and values, or with `accumulate` one side of them, which in_place says. */
+void build_rope_store(op_case *c, const op_sizes *s, test_random *r) {
+    int64_t features = s->kv_heads * s->head_dim, stride = features + s->padding;
+    int64_t pool_rows = s->rows + 3;
+    rope_store_args *a = &c->args.rope_store;
+    *a = (rope_store_args){.rows = s->rows,
+                           .heads = s->heads,
+                           .kv_heads = s->kv_heads,
+                           .head_dim = s->head_dim,
+                           .kv_stride = stride,
+                           .q_norm_type = s->w_type,
+                           .k_norm_type = s->padding ? DTYPE_F32 : s->w_type,
+                           .kv_type = cache_type(s),
+                           .epsilon = 1e-6f};
+    a->table = add_floats(c, r, s->rows, s->head_dim, false);
+    if (!s->accumulate || s->in_place)
+        a->q = add_floats(c, r, s->rows, s->heads * s->head_dim, true);
+    if (!s->accumulate || !s->in_place) {
+        int32_t *index = add_ints(c, pool_rows, false);
+        fill_shuffled(index, pool_rows, r);
+        a->index = index;
+        a->v = add_floats(c, r, s->rows, features, false);
+        a->k = add_floats(c, r, s->rows, features, true);
+        c->buffers[c->buffer_count - 1].scratch = true;
+        a->keys = add_pool(c, s, r, pool_rows, stride);
+        a->values = add_pool(c, s, r, pool_rows, stride);
+    }
+    if (s->optional) {
+        a->q_norm = add_weights(c, r, a->q_norm_type, s->head_dim);
+        a->k_norm = add_weights(c, r, a->k_norm_type, s->head_dim);
+    }
+    add_pointer(c, offsetof(rope_store_args, q));
+    add_pointer(c, offsetof(rope_store_args, k));
+    add_pointer(c, offsetof(rope_store_args, v));
+    add_pointer(c, offsetof(rope_store_args, keys));
+    add_pointer(c, offsetof(rope_store_args, values));
+    add_pointer(c, offsetof(rope_store_args, index));
+    add_pointer(c, offsetof(rope_store_args, table));
+    add_pointer(c, offsetof(rope_store_args, q_norm));
+    add_pointer(c, offsetof(rope_store_args, k_norm));
+}
+
 void build_gather_rows(op_case *c, const op_sizes *s, test_random *r) {
     int64_t x_stride = s->features + s->padding, y_stride = s->features + 2 * s->padding;
     int32_t *index = add_ints(c, s->rows, false);

@@ -46,6 +46,7 @@ typedef struct op_buffer {
     bool scratch; /* written, but not a result */
     bool is_float;
     bool is_double;
+    bool is_bf16; /* a result that is rounded to bf16: of two near numbers one may go up */
 } op_buffer;
 
 #define OP_CASE_BUFFERS 256

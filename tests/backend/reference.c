@@ -204,6 +204,44 @@ void reference_scatter_rows(const scatter_rows_args *a) {
             put(a->y_type, a->y, a->index[n] * a->y_stride + i, a->x[n * a->x_stride + i]);
 }
 
+/* One head: norm where it has weights, then rotation. */
+static void place_head(const rope_store_args *a, const float *x, const void *w, dtype w_type,
+                       const float *table, double *y) {
+    int64_t d = a->head_dim, half = d / 2;
+    double sum = 0;
+    for (int64_t i = 0; i < d; i++)
+        sum += (double)x[i] * x[i];
+    for (int64_t i = 0; i < d; i++)
+        y[i] = w ? x[i] / sqrt(sum / (double)d + a->epsilon) * weight(w_type, w, i) : x[i];
+    for (int64_t i = 0; i < half; i++) {
+        double y1 = y[i], y2 = y[half + i], c = table[i], s = table[half + i];
+        y[i] = y1 * c - y2 * s;
+        y[half + i] = y2 * c + y1 * s;
+    }
+}
+
+void reference_rope_store(const rope_store_args *a) {
+    int64_t d = a->head_dim, features = a->kv_heads * d;
+    double *y = malloc((size_t)d * sizeof *y);
+    for (int64_t n = 0; n < a->rows; n++) {
+        const float *table = a->table + n * d;
+        for (int64_t h = 0; a->q && h < a->heads; h++) {
+            float *q = a->q + (n * a->heads + h) * d;
+            place_head(a, q, a->q_norm, a->q_norm_type, table, y);
+            for (int64_t i = 0; i < d; i++)
+                q[i] = (float)y[i];
+        }
+        for (int64_t i = 0; a->k && i < features; i++) {
+            int64_t at = a->index[n] * a->kv_stride + i;
+            if (i % d == 0)
+                place_head(a, a->k + n * features + i, a->k_norm, a->k_norm_type, table, y);
+            put(a->kv_type, a->keys, at, (float)y[i % d]);
+            put(a->kv_type, a->values, at, a->v[n * features + i]);
+        }
+    }
+    free(y);
+}
+
 void reference_gather_rows(const gather_rows_args *a) {
     for (int64_t n = 0; n < a->rows; n++)
         for (int64_t i = 0; i < a->features; i++)

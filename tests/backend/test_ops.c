@@ -20,6 +20,17 @@ static void compare_floats(const op_row *row, const char *name, const float *got
     }
 }
 
+/* The same within one step of bf16. */
+static void compare_bf16(const op_row *row, const char *name, const uint16_t *got,
+                         const uint16_t *expected, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        float a = f32_from_bf16(got[i]), b = f32_from_bf16(expected[i]);
+        if (!(fabsf(a - b) <= fmaxf(row->tolerance, 0x1p-7f * fabsf(b))))
+            fail_msg("%s on %s: element %zu is %.9g, expected %.9g within a step of bf16",
+                     op_infos[row->kind].name, name, i, (double)a, (double)b);
+    }
+}
+
 /* Sums in f64, whose order differs. */
 static void compare_doubles(const char *name, const double *got, const double *expected,
                             size_t count) {
@@ -68,6 +79,9 @@ static void check_op(backend *b, const char *name, const op_row *row, uint64_t s
         if (buffer->is_float && buffer->written)
             compare_floats(row, name, (float *)results[i], (float *)buffer->host,
                            buffer->bytes / sizeof(float));
+        else if (buffer->is_bf16)
+            compare_bf16(row, name, (uint16_t *)results[i], (uint16_t *)buffer->host,
+                         buffer->bytes / sizeof(uint16_t));
         else if (buffer->is_double)
             compare_doubles(name, (double *)results[i], (double *)buffer->host,
                             buffer->bytes / sizeof(double));
@@ -330,6 +344,57 @@ static void linear_in_one_call_equals_its_parts(void **state) {
     on_every_isa(check_linear_parts);
 }
 
+/* Heads of x in place by ops of their own. */
+static void place_heads(backend *b, const rope_store_args *a, float *x, int64_t heads,
+                        const void *norm, dtype norm_type) {
+    int64_t d = a->head_dim;
+    if (norm)
+        op_rmsnorm(b, &(rmsnorm_args){.y = &x,
+                                      .x = &(const float *){x},
+                                      .w = &norm,
+                                      .groups = 1,
+                                      .w_type = norm_type,
+                                      .rows = a->rows * heads,
+                                      .features = d,
+                                      .y_stride = d,
+                                      .x_stride = d,
+                                      .epsilon = a->epsilon});
+    op_rope(b, &(rope_args){x, x, a->table, a->rows, heads, d, heads * d, heads * d});
+}
+
+/* Queries, keys and values in one pass, then by the six ops that it stands for. */
+static void check_rope_store_parts(backend *b, uint64_t seed) {
+    test_random random = {seed};
+    op_sizes sizes = op_sizes_random(&random);
+    op_case whole, parts;
+    test_random again = random;
+    op_case_make(&whole, &op_rows[OP_rope_store], &sizes, &random);
+    op_case_make(&parts, &op_rows[OP_rope_store], &sizes, &again);
+    op_rope_store(b, &whole.args.rope_store);
+    const rope_store_args *a = &parts.args.rope_store;
+    int64_t features = a->kv_heads * a->head_dim, stride = a->kv_stride;
+    if (a->q)
+        place_heads(b, a, a->q, a->heads, a->q_norm, a->q_norm_type);
+    if (a->k) {
+        place_heads(b, a, a->k, a->kv_heads, a->k_norm, a->k_norm_type);
+        op_scatter_rows(b, &(scatter_rows_args){a->keys, a->k, a->index, a->rows, features, stride,
+                                                features, a->kv_type});
+        op_scatter_rows(b, &(scatter_rows_args){a->values, a->v, a->index, a->rows, features,
+                                                stride, features, a->kv_type});
+    }
+    for (int i = 0; i < whole.buffer_count; i++)
+        if (!whole.buffers[i].scratch)
+            assert_memory_equal(whole.buffers[i].host, parts.buffers[i].host,
+                                whole.buffers[i].bytes);
+    op_case_free(&whole);
+    op_case_free(&parts);
+}
+
+static void rope_store_equals_its_parts(void **state) {
+    (void)state;
+    on_every_isa(check_rope_store_parts);
+}
+
 /* The queries of a chunk one by one, each with only the keys that stand before it and itself, then
  * all at once: prefill in any chunks gives the same bits. */
 static void check_attention_chunks(backend *b, uint64_t seed) {
@@ -413,6 +478,7 @@ int main(void) {
         cmocka_unit_test(large_linear_row_alone_equals_row_in_batch),
         cmocka_unit_test(panels_may_begin_at_a_column),
         cmocka_unit_test(linear_in_one_call_equals_its_parts),
+        cmocka_unit_test(rope_store_equals_its_parts),
         cmocka_unit_test(attention_does_not_depend_on_chunks),
         cmocka_unit_test(linear_bf16_rounds_like_bf16_from_f32),
     };

@@ -213,7 +213,53 @@ static void attend(const graph *g, float *y, const float *q) {
                                    .scale = 0.5f});
 }
 
-/* ---- Two graphs --------------------------------------------------------------------------- */
+/* Heads of few elements may be short, and the norm of a short one bends within a STEP. */
+#define HEAD_EPSILON 0.1f
+
+/* Two heads of x in place: the norm with weights of their own, and a rotation of some sort. */
+static void place(const graph *g, float *x, int norm_at) {
+    const float *in = x;
+    const void *w = weight_of(g, NORM) + norm_at;
+    op_rmsnorm(tape_backend(g->tape), &(rmsnorm_args){.y = &x,
+                                                      .x = &in,
+                                                      .w = &w,
+                                                      .groups = 1,
+                                                      .rows = ROWS * 2,
+                                                      .features = FEATURES / 2,
+                                                      .y_stride = FEATURES / 2,
+                                                      .x_stride = FEATURES / 2,
+                                                      .epsilon = HEAD_EPSILON});
+    op_rope(tape_backend(g->tape), &(rope_args){.y = x,
+                                                .x = x,
+                                                .table = g->input,
+                                                .rows = ROWS,
+                                                .heads = 2,
+                                                .head_dim = FEATURES / 2,
+                                                .y_stride = FEATURES,
+                                                .x_stride = FEATURES});
+}
+
+/* Both, and the pools, in one op. */
+static void place_and_store(const graph *g, float *q, float *k, const float *v) {
+    op_rope_store(tape_backend(g->tape),
+                  &(rope_store_args){.q = q,
+                                     .k = k,
+                                     .v = v,
+                                     .keys = g->pools,
+                                     .values = g->pools + POOL,
+                                     .index = g->integers,
+                                     .table = g->input,
+                                     .q_norm = weight_of(g, NORM),
+                                     .k_norm = weight_of(g, NORM) + FEATURES / 2,
+                                     .rows = ROWS,
+                                     .heads = 2,
+                                     .kv_heads = 2,
+                                     .head_dim = FEATURES / 2,
+                                     .kv_stride = FEATURES,
+                                     .epsilon = HEAD_EPSILON});
+}
+
+/* ---- Graphs ------------------------------------------------------------------------------- */
 
 /* A layer that writes over its own buffers as decoders do: norms and activations in place, one
  * buffer for many values, a residual stream, a pool of rows, += . */
@@ -285,6 +331,44 @@ static void patch_graph(const graph *g, bool recompute) {
                                               .a_stride = FEATURES,
                                               .b_stride = FEATURES});
     tape_recompute_end(g->tape);
+}
+
+/* Attention whose heads are placed by one op, or by those that it stands for; then queries alone,
+ * which read what is in the pools. */
+static void attention_graph(const graph *g, bool recompute, bool one_op) {
+    float *x = buffer_of(g, X), *t = buffer_of(g, T), *u = buffer_of(g, U), *q = buffer_of(g, Q);
+    copy(g, x, g->input, FEATURES);
+    if (recompute)
+        tape_recompute_begin(g->tape);
+    linear(g, q, x, W1, B1, false);
+    linear(g, t, x, W2, -1, false);
+    linear(g, u, x, GATE, -1, false);
+    if (one_op) {
+        place_and_store(g, q, t, u);
+    } else {
+        place(g, t, FEATURES / 2);
+        store(g, g->pools, t);
+        store(g, g->pools + POOL, u);
+        place(g, q, 0);
+    }
+    attend(g, t, q);
+    add(g, x, x, t);
+    linear(g, q, x, UP, -1, false); /* another pass over the same cache */
+    if (one_op)
+        place_and_store(g, q, NULL, NULL);
+    else
+        place(g, q, 0);
+    attend(g, t, q);
+    linear(g, x, t, DOWN, -1, true);
+    tape_recompute_end(g->tape);
+}
+
+static void heads_graph(const graph *g, bool recompute) {
+    attention_graph(g, recompute, true);
+}
+
+static void parts_graph(const graph *g, bool recompute) {
+    attention_graph(g, recompute, false);
 }
 
 typedef void (*graph_function)(const graph *g, bool recompute);
@@ -374,6 +458,11 @@ static void test_patches(void **state) {
     check_gradients(patch_graph);
 }
 
+static void test_heads(void **state) {
+    (void)state;
+    check_gradients(heads_graph);
+}
+
 /* ---- The same bits ------------------------------------------------------------------------ */
 
 static void gradients_in_a_way(graph_function f, bool queue, int threads, bool recompute,
@@ -387,8 +476,8 @@ static void gradients_in_a_way(graph_function f, bool queue, int threads, bool r
 
 static void test_same_bits(void **state) {
     (void)state;
-    const graph_function graphs[] = {layer_graph, patch_graph};
-    for (size_t i = 0; i < 2; i++) {
+    const graph_function graphs[] = {layer_graph, patch_graph, heads_graph};
+    for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) {
         float first[ALL_WEIGHTS], again[ALL_WEIGHTS];
         gradients_in_a_way(graphs[i], false, 1, false, first);
         gradients_in_a_way(graphs[i], false, 1, true, again);
@@ -397,6 +486,30 @@ static void test_same_bits(void **state) {
         assert_memory_equal(first, again, sizeof first);
         gradients_in_a_way(graphs[i], true, 2, true, again);
         assert_memory_equal(first, again, sizeof first);
+    }
+}
+
+/* One op is recorded as those that it stands for: gradients and results of the same bits. */
+static void test_one_op_as_its_parts(void **state) {
+    (void)state;
+    for (int recompute = 0; recompute < 2; recompute++) {
+        graph g[2];
+        float gradient[2][ALL_WEIGHTS], x[2][BUFFER];
+        size_t length[2];
+        for (int i = 0; i < 2; i++) {
+            graph_open(&g[i], false, 2);
+            graph_function f = i ? parts_graph : heads_graph;
+            tape_record(g[i].tape);
+            f(&g[i], recompute);
+            length[i] = tape_length(g[i].tape);
+            tape_reset(g[i].tape);
+            learn(&g[i], f, recompute, gradient[i]);
+            backend_download(g[i].inner, x[i], buffer_of(&g[i], X), sizeof x[i]);
+            graph_close(&g[i]);
+        }
+        assert_int_equal(length[0], length[1]);
+        assert_memory_equal(gradient[0], gradient[1], sizeof gradient[0]);
+        assert_memory_equal(x[0], x[1], sizeof x[0]);
     }
 }
 
@@ -445,7 +558,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layer),
         cmocka_unit_test(test_patches),
+        cmocka_unit_test(test_heads),
         cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_one_op_as_its_parts),
         cmocka_unit_test(test_steps),
         cmocka_unit_test(test_nothing_recorded),
     };

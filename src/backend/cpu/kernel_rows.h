@@ -41,13 +41,18 @@ static float mean_square(const float *x, int64_t features) {
     return vec_sum((sum[0] + sum[1]) + (sum[2] + sum[3])) / (float)features;
 }
 
+/* What rmsnorm multiplies a row by, beside the weights. */
+static float norm_factor(const float *x, int64_t features, float epsilon) {
+    return 1.0f / sqrtf(mean_square(x, features) + epsilon);
+}
+
 static void kernel_rmsnorm(const void *args, int64_t group, int64_t begin, int64_t end) {
     const rmsnorm_args *a = args;
     const char *w = a->w[group];
     for (int64_t n = begin; n < end; n++) {
         const float *x = a->x[group] + n * a->x_stride;
         float *y = a->y[group] + n * a->y_stride;
-        float factor = 1.0f / sqrtf(mean_square(x, a->features) + a->epsilon);
+        float factor = norm_factor(x, a->features, a->epsilon);
         for (int64_t i = 0; i < a->features; i += LANES) {
             vec v = vec_load_some(x + i, a->features - i) * factor;
             v *= vec_load_weight(a->w_type, w, i, a->features - i);
@@ -222,6 +227,59 @@ static void kernel_scatter_rows(const void *args, int64_t group, int64_t begin, 
                  DTYPE_F32, a->features);
 }
 
+/* Weights of a head's norm; data is NULL where it has none. */
+typedef struct head_norm {
+    const char *data;
+    dtype type;
+    float epsilon;
+} head_norm;
+
+/* y = rope(norm(x)), the bits of both kernels above; y of y_type may be x. */
+KERNEL_INLINE void place_head(void *y, dtype y_type, const float *x, head_norm norm,
+                              const float *cosines, int64_t half) {
+    const float *sines = cosines + half;
+    float factor = norm.data ? norm_factor(x, 2 * half, norm.epsilon) : 0;
+    for (int64_t i = 0; i < half; i += LANES) {
+        int64_t left = half - i;
+        vec x1 = vec_load_some(x + i, left), x2 = vec_load_some(x + half + i, left);
+        if (norm.data) {
+            x1 = x1 * factor * vec_load_weight(norm.type, norm.data, i, left);
+            x2 = x2 * factor * vec_load_weight(norm.type, norm.data, half + i, left);
+        }
+        vec c = vec_load_some(cosines + i, left), s = vec_load_some(sines + i, left);
+        vec y1 = x1 * c - x2 * s, y2 = x2 * c + x1 * s;
+        if (y_type == DTYPE_BF16) {
+            vec_store_bf16((uint16_t *)y + i, y1, left);
+            vec_store_bf16((uint16_t *)y + half + i, y2, left);
+        } else {
+            vec_store_some((float *)y + i, y1, left);
+            vec_store_some((float *)y + half + i, y2, left);
+        }
+    }
+}
+
+static void kernel_rope_store(const void *args, int64_t group, int64_t begin, int64_t end) {
+    (void)group;
+    const rope_store_args *a = args;
+    const head_norm q_norm = {a->q_norm, a->q_norm_type, a->epsilon};
+    const head_norm k_norm = {a->k_norm, a->k_norm_type, a->epsilon};
+    int64_t d = a->head_dim, features = a->kv_heads * d, size = (int64_t)dtype_size(a->kv_type);
+    for (int64_t n = begin; n < end; n++) {
+        const float *cosines = a->table + n * d;
+        for (int64_t h = 0; a->q && h < a->heads; h++) {
+            float *q = a->q + (n * a->heads + h) * d;
+            place_head(q, DTYPE_F32, q, q_norm, cosines, d / 2);
+        }
+        if (!a->k)
+            continue;
+        int64_t at = a->index[n] * a->kv_stride * size;
+        for (int64_t g = 0; g < a->kv_heads; g++)
+            place_head((char *)a->keys + at + g * d * size, a->kv_type, a->k + n * features + g * d,
+                       k_norm, cosines, d / 2);
+        copy_row((char *)a->values + at, a->kv_type, a->v + n * features, DTYPE_F32, features);
+    }
+}
+
 static void kernel_gather_rows(const void *args, int64_t group, int64_t begin, int64_t end) {
     (void)group;
     const gather_rows_args *a = args;
@@ -303,10 +361,10 @@ static void kernel_pack_panels(const void *args, int64_t group, int64_t begin, i
         [OP_layernorm] = kernel_layernorm, [OP_activate] = kernel_activate, [OP_add] = kernel_add, \
         [OP_add_difference] = kernel_add_difference, [OP_sum_rows] = kernel_sum_rows,              \
         [OP_rope_table] = kernel_rope_table, [OP_rope] = kernel_rope,                              \
-        [OP_scatter_rows] = kernel_scatter_rows, [OP_gather_rows] = kernel_gather_rows,            \
-        [OP_copy_rows] = kernel_copy_rows, [OP_fuse_mix] = kernel_fuse_mix,                        \
-        [OP_argmax] = kernel_argmax, [OP_quantize] = kernel_quantize,                              \
-        [OP_pack_panels] = kernel_pack_panels,                                                     \
+        [OP_rope_store] = kernel_rope_store, [OP_scatter_rows] = kernel_scatter_rows,              \
+        [OP_gather_rows] = kernel_gather_rows, [OP_copy_rows] = kernel_copy_rows,                  \
+        [OP_fuse_mix] = kernel_fuse_mix, [OP_argmax] = kernel_argmax,                              \
+        [OP_quantize] = kernel_quantize, [OP_pack_panels] = kernel_pack_panels,                    \
     }
 
 #endif

@@ -10,6 +10,14 @@ typedef struct row_grid {
     int64_t groups, rows, work; /* work: of one row, in elements that are only moved or added */
 } row_grid;
 
+/* Heads with a norm are read twice. */
+static int64_t rope_store_work(const rope_store_args *a) {
+    int64_t heads = a->q ? a->heads * (a->q_norm ? 2 : 1) : 0;
+    if (a->k)
+        heads += a->kv_heads * (a->k_norm ? 3 : 2);
+    return heads * a->head_dim;
+}
+
 static row_grid grid_of(op_kind kind, const void *args) {
 #define A(name) ((const name##_args *)args)
     switch (kind) {
@@ -27,6 +35,7 @@ static row_grid grid_of(op_kind kind, const void *args) {
         return (row_grid){A(sum_rows)->groups, A(sum_rows)->features, A(sum_rows)->rows};
     case OP_rope_table: return (row_grid){1, A(rope_table)->rows, A(rope_table)->half * 50};
     case OP_rope: return (row_grid){1, A(rope)->rows, A(rope)->heads * A(rope)->head_dim};
+    case OP_rope_store: return (row_grid){1, A(rope_store)->rows, rope_store_work(args)};
     case OP_scatter_rows: return (row_grid){1, A(scatter_rows)->rows, A(scatter_rows)->features};
     case OP_gather_rows: return (row_grid){1, A(gather_rows)->rows, A(gather_rows)->features};
     case OP_copy_rows:
