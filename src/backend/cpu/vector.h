@@ -250,6 +250,24 @@ KERNEL_INLINE vec vec_from_f16(const void *p) {
 #endif
 }
 
+/* Four numbers that stand side by side in a register, the first in its lowest bits. */
+KERNEL_INLINE quad quad_from_bf16(uint64_t halves) {
+#if LANES > 4
+    __m128i wide = _mm_cvtepu16_epi32(_mm_cvtsi64_si128((long long)halves));
+    return (quad)_mm_slli_epi32(wide, 16);
+#else
+    return vec_from_bf16(&halves);
+#endif
+}
+
+KERNEL_INLINE quad quad_from_f16(uint64_t halves) {
+#if LANES > 4
+    return _mm_cvtph_ps(_mm_cvtsi64_si128((long long)halves));
+#else
+    return vec_from_f16(&halves);
+#endif
+}
+
 KERNEL_INLINE vec vec_from_i8(const void *p) {
 #if LANES == 16
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
