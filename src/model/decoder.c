@@ -298,20 +298,29 @@ static void feed_forward(const c2c_model *model, decoder_scratch *s, int64_t n, 
     add_product(model, s->x, s->normed, &gated, down, w->mlp_out_norm);
 }
 
+/* Whether some layer attends within a window, or some without. */
+static bool has_layers(const model_config *c, bool sliding) {
+    for (int i = 0; i < c->layers; i++)
+        if (c->sliding[i] == sliding)
+            return true;
+    return false;
+}
+
 /* Cosines and sines of the batch's positions, for full and for sliding layers. */
 static void make_rope_tables(const c2c_model *model, const decoder_scratch *s,
                              const decoder_batch *batch) {
     const model_config *c = &model->config;
     const rope_config *ropes[] = {&c->rope, &c->local_rope};
     for (int kind = 0; kind < 2; kind++)
-        op_rope_table(model->backend,
-                      &(rope_table_args){.table = s->rope[kind],
-                                         .positions = batch->positions,
-                                         .inverse_frequency =
-                                             model->frequencies + kind * (c->head_dim / 2),
-                                         .rows = batch->rows,
-                                         .half = c->head_dim / 2,
-                                         .scale = ropes[kind]->attention_factor});
+        if (has_layers(c, kind))
+            op_rope_table(model->backend,
+                          &(rope_table_args){.table = s->rope[kind],
+                                             .positions = batch->positions,
+                                             .inverse_frequency =
+                                                 model->frequencies + kind * (c->head_dim / 2),
+                                             .rows = batch->rows,
+                                             .half = c->head_dim / 2,
+                                             .scale = ropes[kind]->attention_factor});
 }
 
 void decoder_begin(const c2c_model *model, decoder_scratch *s, const decoder_batch *batch) {

@@ -12,7 +12,7 @@ KERNEL_INLINE vec load_logits(dtype type, const char *logits, const fuse_strides
     int64_t at = n * strides->row + g * strides->head;
     if (strides->element)
         return vec_load_weight(type, logits, at + d, left);
-    return vec_set(vec_load_weight(type, logits, at, 1)[0]);
+    return vec_set(weight_at(type, logits, at));
 }
 
 /* What one group's weights and gates are made from; pointers may be NULL. */

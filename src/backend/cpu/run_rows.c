@@ -2,8 +2,13 @@
  * parts of about equal work for the threads. */
 #include "backend/cpu/cpu.h"
 
-/* About 10 microseconds: less is not worth a thread's attention. */
-#define PART_WORK 16384
+/* A part takes a microsecond or two. Small ops are cut into SMALL_PARTS smaller ones: threads that
+ * wait for the next op, as in a prompt, come together in a fifth of one. */
+#define PART_WORK   16384
+#define SMALL_PARTS 4
+
+/* Less than this is done before another thread has begun. */
+#define INLINE_WORK 8192
 
 /* An op as a grid of rows. */
 typedef struct row_grid {
@@ -82,11 +87,13 @@ void cpu_run_rows(cpu_backend *cpu, op_kind kind, const void *args) {
     if (job.grid.groups <= 0 || job.grid.rows <= 0)
         return;
     int64_t row_work = max_i64(job.grid.work, 1);
-    if (job.grid.groups * job.grid.rows <= 2 * PART_WORK / row_work) {
+    double work = (double)(job.grid.groups * job.grid.rows) * (double)row_work;
+    if (work <= INLINE_WORK) {
         thread_pool_run(cpu->pool, 1, run_all, &job);
         return;
     }
-    job.block = max_i64(PART_WORK / row_work, 1);
+    int64_t part_work = work < SMALL_PARTS * PART_WORK ? (int64_t)work / SMALL_PARTS : PART_WORK;
+    job.block = max_i64(part_work / row_work, 1);
     job.blocks = (job.grid.rows + job.block - 1) / job.block;
     thread_pool_run(cpu->pool, job.grid.groups * job.blocks, run_part, &job);
 }

@@ -309,6 +309,18 @@ KERNEL_INLINE vec vec_load_weight(dtype type, const char *base, int64_t i, int64
     return type == DTYPE_BF16 ? vec_from_bf16(p) : vec_from_f16(p);
 }
 
+/* Element i of a weight type. */
+KERNEL_INLINE float weight_at(dtype type, const char *base, int64_t i) {
+    uint16_t half;
+    float whole;
+    if (type == DTYPE_F32) {
+        memcpy(&whole, base + i * 4, sizeof whole);
+        return whole;
+    }
+    memcpy(&half, base + i * 2, sizeof half);
+    return (type == DTYPE_BF16 ? quad_from_bf16(half) : quad_from_f16(half))[0];
+}
+
 /* ---- Functions ---------------------------------------------------------------------------- */
 
 /* e^x, about 1 ulp, subnormal results included: x = n ln 2 + r with |r| <= ln 2 / 2, and the series
