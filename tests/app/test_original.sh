@@ -2,18 +2,10 @@
 # Fusers that train writes as .pt, opened by the Python original's own loader and run by it, where
 # both are there: the same tokens, greedily, as `c2c run` writes.
 # usage: PYTHON=python3 PYTHONPATH=CHECKOUT_OF_C2C tests/app/test_original.sh BUILD
-build=$1
-python=${PYTHON:-python3}
-name=test_original_answers_alike_with_what_train_writes
-echo "[==========] Running 1 test(s)."
-echo "[ RUN      ] $name"
-if ! "$python" -c 'import torch, transformers, rosetta.utils.evaluate' 2>/dev/null; then
-    echo "SKIP: $python has no PyTorch, transformers and rosetta (the original) to load fusers with"
-    echo "[  SKIPPED ] $name"
-    exit 0
-fi
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
+. tests/support/python_test.sh
+python_test_begin "$1" test_original_answers_alike_with_what_train_writes \
+    'torch, transformers, rosetta.utils.evaluate' \
+    'PyTorch, transformers and rosetta (the original) to load fusers with'
 cat >"$folder/check.py" <<'PYTHON'
 import json, os, subprocess, sys
 import torch, transformers
@@ -93,9 +85,4 @@ for kind in projectors:
 assert changed > 0, "the fusers change no answer"
 print(f"{len(projectors)} fusers, {len(chats)} answers each, {changed} of them not the receiver's")
 PYTHON
-if "$python" -W ignore "$folder/check.py" "$build/c2c" "$folder"; then
-    echo "[       OK ] $name"
-else
-    echo "[  FAILED  ] $name"
-    exit 1
-fi
+python_test_end

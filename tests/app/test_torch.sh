@@ -2,18 +2,8 @@
 # Files that convert writes, read by PyTorch where there is one (PYTHON=python3): the same tensors,
 # rounded as PyTorch rounds, from the same pickle that torch.save writes.
 # usage: tests/app/test_torch.sh BUILD
-build=$1
-python=${PYTHON:-python3}
-name=test_torch_loads_what_convert_writes
-echo "[==========] Running 1 test(s)."
-echo "[ RUN      ] $name"
-if ! "$python" -c 'import torch' 2>/dev/null; then
-    echo "SKIP: $python has no PyTorch"
-    echo "[  SKIPPED ] $name"
-    exit 0
-fi
-folder=$(mktemp -d) || exit 1
-trap 'rm -rf "$folder"' EXIT
+. tests/support/python_test.sh
+python_test_begin "$1" test_torch_loads_what_convert_writes torch PyTorch
 cat >"$folder/check.py" <<'PYTHON'
 import collections, subprocess, sys, zipfile
 import torch
@@ -66,9 +56,4 @@ for option in ("f16", "bf16"):
                    for z in (ours, theirs)]
         assert pickles[0] == pickles[1]
 PYTHON
-if "$python" -W ignore "$folder/check.py" "$build/c2c" "$folder"; then
-    echo "[       OK ] $name"
-else
-    echo "[  FAILED  ] $name"
-    exit 1
-fi
+python_test_end

@@ -3,9 +3,9 @@
 #include "fuser/all_in_one_made.h"
 
 #include "session/session.h"
+#include "support/fused_pair.h"
 #include "support/lone_fuser.h"
 
-#define DATA   "tests/golden/data/"
 #define LAYERS 4
 #define PROMPT 41
 
@@ -175,12 +175,6 @@ static void test_missing_and_unknown_tensors(void **state) {
 
 /* ---- Sessions ----------------------------------------------------------------------------- */
 
-typedef struct pair {
-    c2c_engine *engine;
-    c2c_model *receiver, *sharer;
-    c2c_fuser *fuser;
-} pair;
-
 static char *write_fuser(const made_options *o) {
     char *folder = test_folder_make(), map[256] = "", *end = map;
     uint64_t random = 21;
@@ -197,21 +191,8 @@ static char *write_fuser(const made_options *o) {
     return folder;
 }
 
-static pair open_pair(backend *b, const char *folder) {
-    pair p = {0};
-    const c2c_model_options exact = {.compute = C2C_COMPUTE_F32};
-    assert_ok(engine_adopt(&p.engine, b, &test_error));
-    assert_ok(c2c_model_open(&p.receiver, p.engine, DATA "models/tiny-qwen3", &exact, &test_error));
-    assert_ok(c2c_model_open(&p.sharer, p.engine, DATA "models/tiny-qwen2", &exact, &test_error));
-    assert_ok(c2c_fuser_open(&p.fuser, p.receiver, p.sharer, folder, &test_error));
-    return p;
-}
-
-static void close_pair(pair *p) {
-    c2c_fuser_close(p->fuser);
-    c2c_model_close(p->sharer);
-    c2c_model_close(p->receiver);
-    c2c_engine_close(p->engine);
+static fused_pair open_pair(backend *b, const char *folder) {
+    return fused_pair_open(b, C2C_COMPUTE_F32, folder);
 }
 
 /* The same bits of a run: logits of the last section, and one step. */
@@ -220,7 +201,7 @@ typedef struct run {
     size_t bytes;
 } run;
 
-static c2c_session *open_session(const pair *p, int chunk, bool include_response) {
+static c2c_session *open_session(const fused_pair *p, int chunk, bool include_response) {
     const c2c_pair pairs[1] = {{.sharer = p->sharer, .fuser = p->fuser}};
     const c2c_session_options options = {.context = 128,
                                          .chunk = chunk,
@@ -243,7 +224,7 @@ static c2c_status prefill(c2c_session *session, const c2c_section *sections, siz
     return session_prefill_logits(session, &plan, logits, &test_error);
 }
 
-static run run_session(const pair *p, int chunk, bool include_response) {
+static run run_session(const fused_pair *p, int chunk, bool include_response) {
     static const c2c_section sections[] = {{9, 1}, {3, -1}, {22, 1}, {7, -1}};
     c2c_session *session = open_session(p, chunk, include_response);
     size_t vocabulary = (size_t)p->receiver->config.vocabulary;
@@ -280,12 +261,8 @@ static void test_chunks_and_backends_give_the_same_bits(void **state) {
                 bool queue;
             } ways[] = {{64, 1, false}, {1, 1, false}, {5, 3, false}, {16, 2, true}};
             for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
-                backend *b;
-                if (ways[w].queue)
-                    assert_ok(backend_queue_open(&b, ways[w].threads, &test_error));
-                else
-                    assert_ok(backend_cpu_open(&b, ways[w].threads, &test_error));
-                pair p = open_pair(b, folder);
+                backend *b = backend_for_test(ways[w].threads, ways[w].queue);
+                fused_pair p = open_pair(b, folder);
                 assert_int_equal(p.fuser->by_section, i > 0);
                 assert_int_equal(p.fuser->longest_section, i == 1 || i == 3 ? 64 : 0);
                 run got = run_session(&p, ways[w].chunk, response);
@@ -295,7 +272,7 @@ static void test_chunks_and_backends_give_the_same_bits(void **state) {
                     free(got.logits);
                 else
                     first = got;
-                close_pair(&p);
+                fused_pair_close(&p);
             }
             free(first.logits);
         }
@@ -311,7 +288,7 @@ static void test_sections_that_are_too_long(void **state) {
     char *folder = write_fuser(&o);
     backend *b;
     assert_ok(backend_cpu_open(&b, 1, &test_error));
-    pair p = open_pair(b, folder);
+    fused_pair p = open_pair(b, folder);
     c2c_session *session = open_session(&p, 16, false);
     static const c2c_section too_long[] = {{19, 1}, {21, 1}, {1, -1}},
                              fine[] = {{20, 1}, {20, 1}, {1, -1}},
@@ -327,7 +304,7 @@ static void test_sections_that_are_too_long(void **state) {
     assert_ok(prefill(session, last, 2, NULL)); /* the last section is never fused */
     c2c_session_close(session);
     /* Of parameters of one number there is no end. */
-    close_pair(&p);
+    fused_pair_close(&p);
     test_folder_remove(folder);
     o = usual_options();
     o.max_length = 2;
@@ -337,7 +314,7 @@ static void test_sections_that_are_too_long(void **state) {
     session = open_session(&p, 16, false);
     assert_ok(prefill(session, too_long, 3, NULL));
     c2c_session_close(session);
-    close_pair(&p);
+    fused_pair_close(&p);
     test_folder_remove(folder);
 }
 
@@ -347,7 +324,8 @@ static void test_sections_that_are_too_long(void **state) {
 
 /* The last layer's keys after a section of LONG tokens that the sharers of `mask` are fused into.
  */
-static float *fused_keys(const pair *p, c2c_fuser *second, c2c_fusion_mode mode, int32_t mask) {
+static float *fused_keys(const fused_pair *p, c2c_fuser *second, c2c_fusion_mode mode,
+                         int32_t mask) {
     const c2c_pair pairs[2] = {{p->sharer, p->fuser}, {p->sharer, second}};
     const c2c_session_options options = {.context = LONG + 1, .fusion_mode = mode};
     const c2c_section sections[] = {{LONG, mask}, {1, -1}};
@@ -385,7 +363,7 @@ static void test_parallel_sharers_read_the_clean_section(void **state) {
     char *other = write_fuser(&o);
     backend *b;
     assert_ok(backend_cpu_open(&b, 2, &test_error));
-    pair p = open_pair(b, folder);
+    fused_pair p = open_pair(b, folder);
     c2c_fuser *second;
     assert_ok(c2c_fuser_open(&second, p.receiver, p.sharer, other, &test_error));
     float *clean = fused_keys(&p, second, C2C_FUSION_PARALLEL, -1);
@@ -406,7 +384,7 @@ static void test_parallel_sharers_read_the_clean_section(void **state) {
     free(two);
     free(both);
     c2c_fuser_close(second);
-    close_pair(&p);
+    fused_pair_close(&p);
     test_folder_remove(folder);
     test_folder_remove(other);
 }

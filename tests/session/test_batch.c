@@ -1,48 +1,34 @@
 /* Answers that are written together: tokens, texts, logits and caches are those of each session
  * alone, bit for bit, whoever else takes part, joins late or ends early. */
 #include "session/session.h"
+#include "support/fused_pair.h"
 #include "support/test.h"
 
-#define DATA       "tests/golden/data/"
 #define CONTEXT    96
 #define SESSIONS   5
 #define MOST       24
 #define VOCABULARY 550 /* fits both models */
 
 typedef struct world {
-    c2c_engine *engine;
-    c2c_model *receiver, *sharer;
-    c2c_fuser *fuser, *pure;
+    fused_pair pair;
+    c2c_fuser *pure;
 } world;
 
 static world open_world(bool queue, c2c_compute compute) {
-    world w = {0};
-    backend *b;
-    const c2c_model_options options = {.compute = compute};
     const c2c_recipe replacing = {.text =
                                       "{\"projector\": {\"type\": \"AblationProjector\", "
                                       "\"params\": {\"hidden_dim\": 32, \"intermediate_dim\": "
                                       "24, \"ablation_level\": 3}}, \"mapping\": \"k_nearest\"}",
                                   .seed = 4};
-    assert_ok(queue ? backend_queue_open(&b, 2, &test_error)
-                    : backend_cpu_open(&b, 2, &test_error));
-    assert_ok(engine_adopt(&w.engine, b, &test_error));
-    assert_ok(
-        c2c_model_open(&w.receiver, w.engine, DATA "models/tiny-qwen3", &options, &test_error));
-    assert_ok(c2c_model_open(&w.sharer, w.engine, DATA "models/tiny-qwen2", &options, &test_error));
-    assert_ok(c2c_fuser_open(&w.fuser, w.receiver, w.sharer, DATA "fusers/qwen3_from_qwen2",
-                             &test_error));
-    assert_ok(c2c_fuser_new(&w.pure, w.receiver, w.sharer, &replacing, &test_error));
+    world w = {.pair = fused_pair_open(backend_for_test(2, queue), compute, FUSED_PAIR_FUSER)};
+    assert_ok(c2c_fuser_new(&w.pure, w.pair.receiver, w.pair.sharer, &replacing, &test_error));
     assert_true(w.pure->replaces);
     return w;
 }
 
 static void close_world(world *w) {
     c2c_fuser_close(w->pure);
-    c2c_fuser_close(w->fuser);
-    c2c_model_close(w->sharer);
-    c2c_model_close(w->receiver);
-    c2c_engine_close(w->engine);
+    fused_pair_close(&w->pair);
 }
 
 /* ---- Kinds of systems, and what is asked --------------------------------------------------- */
@@ -67,7 +53,7 @@ static const kind kinds[] = {
 
 static size_t pairs_of(c2c_pair pairs[2], const world *w, const kind *k) {
     for (int i = 0; i < 2; i++)
-        pairs[i] = (c2c_pair){w->sharer, k->pure ? w->pure : w->fuser};
+        pairs[i] = (c2c_pair){w->pair.sharer, k->pure ? w->pure : w->pair.fuser};
     return k->sharers;
 }
 
@@ -169,7 +155,8 @@ static void answer_alone(reply replies[2][SESSIONS], const world *w, const kind 
     size_t count = pairs_of(pairs, w, k);
     for (int s = 0; s < SESSIONS; s++) {
         c2c_session *session;
-        assert_ok(c2c_session_open(&session, w->receiver, pairs, count, &k->options, &test_error));
+        assert_ok(
+            c2c_session_open(&session, w->pair.receiver, pairs, count, &k->options, &test_error));
         for (int n = 0; n < 2; n++) {
             turn t;
             reply *r = &replies[n][s];
@@ -191,7 +178,7 @@ static void answer_together(reply replies[2][SESSIONS], const world *w, const ki
     int next[SESSIONS] = {0}, left = 2 * SESSIONS;
     bool asked[SESSIONS] = {false};
     assert_ok(
-        c2c_batch_open(&batch, w->receiver, pairs, count, SESSIONS, &k->options, &test_error));
+        c2c_batch_open(&batch, w->pair.receiver, pairs, count, SESSIONS, &k->options, &test_error));
     for (int step = 0; left > 0; step++) {
         for (int s = 0; s < SESSIONS; s++) {
             c2c_session *session = c2c_batch_session(batch, (size_t)s);
@@ -272,7 +259,7 @@ static void test_answers_end_one_by_one(void **state) {
     int tokens = 0;
     size_t writing;
     c2c_generation done;
-    assert_ok(c2c_batch_open(&batch, w.receiver, NULL, 0, 3, &kinds[0].options, &test_error));
+    assert_ok(c2c_batch_open(&batch, w.pair.receiver, NULL, 0, 3, &kinds[0].options, &test_error));
     make_turn(&t, &kinds[0], 0, 0);
     for (int i = 0; i < 3; i++) {
         s[i] = c2c_batch_session(batch, (size_t)i);
@@ -303,10 +290,11 @@ static void test_answers_end_one_by_one(void **state) {
     assert_ok(c2c_session_begin(s[1], 9, NULL, NULL, &test_error));
     assert_ok(c2c_batch_step(batch, NULL, &test_error));
     c2c_batch_close(batch);
-    assert_fails(c2c_batch_open(&batch, w.receiver, NULL, 0, 0, NULL, &test_error),
+    assert_fails(c2c_batch_open(&batch, w.pair.receiver, NULL, 0, 0, NULL, &test_error),
                  C2C_STATUS_INVALID_ARGUMENT, "a batch of 0 sessions", "1 to 1024");
     assert_null(batch);
-    assert_fails(c2c_batch_open(&batch, w.receiver, NULL, 0, C2C_MAX_BATCH + 1, NULL, &test_error),
+    assert_fails(c2c_batch_open(&batch, w.pair.receiver, NULL, 0, C2C_MAX_BATCH + 1, NULL,
+                                &test_error),
                  C2C_STATUS_INVALID_ARGUMENT, "a batch of 1025 sessions");
     close_world(&w);
 }

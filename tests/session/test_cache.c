@@ -1,44 +1,14 @@
 /* test_cache.c - sessions that keep keys and values as bf16: rows are rounded once and nothing else
  * changes; what must not change the numbers does not change a bit of them here, either. */
 #include "session/session.h"
+#include "support/fused_pair.h"
 #include "support/test.h"
 
-#define DATA    "tests/golden/data/"
 #define PROMPT  75 /* more than one block of fused rows */
 #define CONTEXT 128
 #define ANSWER  12
 
-typedef struct world {
-    c2c_engine *engine;
-    c2c_model *receiver, *sharer;
-    c2c_fuser *fuser;
-} world;
-
-static world open_world(backend *b) {
-    world w = {0};
-    const c2c_model_options exact = {.compute = C2C_COMPUTE_F32};
-    assert_ok(engine_adopt(&w.engine, b, &test_error));
-    assert_ok(c2c_model_open(&w.receiver, w.engine, DATA "models/tiny-qwen3", &exact, &test_error));
-    assert_ok(c2c_model_open(&w.sharer, w.engine, DATA "models/tiny-qwen2", &exact, &test_error));
-    assert_ok(c2c_fuser_open(&w.fuser, w.receiver, w.sharer, DATA "fusers/qwen3_from_qwen2",
-                             &test_error));
-    return w;
-}
-
-static world open_cpu_world(int threads) {
-    backend *b;
-    assert_ok(backend_cpu_open(&b, threads, &test_error));
-    return open_world(b);
-}
-
-static void close_world(world *w) {
-    c2c_fuser_close(w->fuser);
-    c2c_model_close(w->sharer);
-    c2c_model_close(w->receiver);
-    c2c_engine_close(w->engine);
-}
-
-static c2c_session *open_session(const world *w, size_t sharers, c2c_session_options options) {
+static c2c_session *open_session(const fused_pair *w, size_t sharers, c2c_session_options options) {
     const c2c_pair pairs[2] = {{w->sharer, w->fuser}, {w->sharer, w->fuser}};
     c2c_session *session;
     options.context = CONTEXT;
@@ -134,7 +104,7 @@ static const way ways[] = {
 };
 
 static run run_way(const way *way, backend *b, int chunk) {
-    world w = open_world(b);
+    fused_pair w = fused_pair_exact(b);
     int32_t ids[PROMPT];
     c2c_plan plan = plan_of(ids, way->sections, way->section_count);
     c2c_session_options options = way->options;
@@ -148,7 +118,7 @@ static run run_way(const way *way, backend *b, int chunk) {
     assert_same_runs(&r, &again);
     free(again.rows);
     c2c_session_close(session);
-    close_world(&w);
+    fused_pair_close(&w);
     return r;
 }
 
@@ -161,11 +131,7 @@ static void test_chunks_threads_and_backends_give_the_same_bits(void **state) {
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         run expected = {.count = 0};
         for (size_t j = 0; j < sizeof rows / sizeof *rows; j++) {
-            backend *b;
-            if (rows[j].queue)
-                assert_ok(backend_queue_open(&b, rows[j].threads, &test_error));
-            else
-                assert_ok(backend_cpu_open(&b, rows[j].threads, &test_error));
+            backend *b = backend_for_test(rows[j].threads, rows[j].queue);
             run got = run_way(&ways[i], b, rows[j].chunk);
             if (j == 0) {
                 expected = got;
@@ -181,7 +147,7 @@ static void test_chunks_threads_and_backends_give_the_same_bits(void **state) {
 /* Positions without a row, as two tokenizers make them. */
 static void test_padding(void **state) {
     (void)state;
-    world w = open_cpu_world(1);
+    fused_pair w = fused_pair_on_cpu(1);
     const c2c_section sections[] = {{12, -1}, {PROMPT - 15, 1}, {3, -1}};
     int32_t ids[PROMPT], sharer_ids[PROMPT];
     c2c_plan plan = plan_of(ids, sections, 3);
@@ -200,13 +166,13 @@ static void test_padding(void **state) {
     assert_same_runs(&runs[0], &runs[1]);
     free(runs[0].rows);
     free(runs[1].rows);
-    close_world(&w);
+    fused_pair_close(&w);
 }
 
 /* ---- Numbers ----------------------------------------------------------------------------------
  */
 
-static run run_type(const world *w, const way *way, c2c_cache_type type) {
+static run run_type(const fused_pair *w, const way *way, c2c_cache_type type) {
     int32_t ids[PROMPT];
     c2c_plan plan = plan_of(ids, way->sections, way->section_count);
     c2c_session_options options = way->options;
@@ -220,7 +186,7 @@ static run run_type(const world *w, const way *way, c2c_cache_type type) {
 /* The first layer sees no cache before it writes its rows: they are those of f32, rounded once. */
 static void test_rows_are_rounded_once(void **state) {
     (void)state;
-    world w = open_cpu_world(1);
+    fused_pair w = fused_pair_on_cpu(1);
     run exact = run_type(&w, &ways[0], C2C_CACHE_F32),
         kept = run_type(&w, &ways[0], C2C_CACHE_BF16);
     size_t first_layer = exact.row_count / (size_t)w.receiver->config.layers;
@@ -228,7 +194,7 @@ static void test_rows_are_rounded_once(void **state) {
         assert_true(kept.rows[i] == f32_from_bf16(bf16_from_f32(exact.rows[i])));
     free(exact.rows);
     free(kept.rows);
-    close_world(&w);
+    fused_pair_close(&w);
 }
 
 /* Each kept number is off by at most 2^-9 of itself. Through four layers, two fusions and the last
@@ -236,7 +202,7 @@ static void test_rows_are_rounded_once(void **state) {
  * much. */
 static void test_error_is_that_of_rounding(void **state) {
     (void)state;
-    world w = open_cpu_world(1);
+    fused_pair w = fused_pair_on_cpu(1);
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         run exact = run_type(&w, &ways[i], C2C_CACHE_F32);
         run kept = run_type(&w, &ways[i], C2C_CACHE_BF16);
@@ -253,7 +219,7 @@ static void test_error_is_that_of_rounding(void **state) {
         free(exact.rows);
         free(kept.rows);
     }
-    close_world(&w);
+    fused_pair_close(&w);
 }
 
 /* ---- Choosing ---------------------------------------------------------------------------------
@@ -272,9 +238,9 @@ static dtype type_of(const c2c_model *model, c2c_cache_type asked) {
 
 static void test_auto_follows_what_is_computed_in(void **state) {
     (void)state;
-    world w = open_cpu_world(1);
+    fused_pair w = fused_pair_on_cpu(1);
     c2c_model *bf16;
-    assert_ok(c2c_model_open(&bf16, w.engine, DATA "models/tiny-qwen3",
+    assert_ok(c2c_model_open(&bf16, w.engine, "tests/golden/data/models/tiny-qwen3",
                              &(c2c_model_options){.compute = C2C_COMPUTE_BF16}, &test_error));
     assert_int_equal(type_of(w.receiver, C2C_CACHE_AUTO), DTYPE_F32);
     assert_int_equal(type_of(w.receiver, C2C_CACHE_BF16), DTYPE_BF16);
@@ -288,7 +254,7 @@ static void test_auto_follows_what_is_computed_in(void **state) {
                                   &(c2c_session_options){.cache = (c2c_cache_type)3}, &test_error),
                  C2C_STATUS_INVALID_ARGUMENT, "cache");
     c2c_model_close(bf16);
-    close_world(&w);
+    fused_pair_close(&w);
 }
 
 int main(void) {

@@ -1,48 +1,18 @@
 /* Sessions on the tiny models: what must not change the numbers does not change a bit of them, and
  * what cannot be run is refused. That the numbers are right, the golden tests show. */
+#include "support/fused_pair.h"
 #include "support/test.h"
 
 #include "session/session.h"
 
-#define DATA   "tests/golden/data/"
 #define PROMPT 41
-
-typedef struct pair {
-    c2c_engine *engine;
-    c2c_model *receiver, *sharer;
-    c2c_fuser *fuser;
-} pair;
-
-static pair open_pair(backend *b) {
-    pair p = {0};
-    const c2c_model_options exact = {.compute = C2C_COMPUTE_F32};
-    assert_ok(engine_adopt(&p.engine, b, &test_error));
-    assert_ok(c2c_model_open(&p.receiver, p.engine, DATA "models/tiny-qwen3", &exact, &test_error));
-    assert_ok(c2c_model_open(&p.sharer, p.engine, DATA "models/tiny-qwen2", &exact, &test_error));
-    assert_ok(c2c_fuser_open(&p.fuser, p.receiver, p.sharer, DATA "fusers/qwen3_from_qwen2",
-                             &test_error));
-    return p;
-}
-
-static pair open_cpu_pair(int threads) {
-    backend *b;
-    assert_ok(backend_cpu_open(&b, threads, &test_error));
-    return open_pair(b);
-}
-
-static void close_pair(pair *p) {
-    c2c_fuser_close(p->fuser);
-    c2c_model_close(p->sharer);
-    c2c_model_close(p->receiver);
-    c2c_engine_close(p->engine);
-}
 
 static void fill_prompt(int32_t ids[PROMPT]) {
     for (int i = 0; i < PROMPT; i++)
         ids[i] = (i * 97 + 13) % 550;
 }
 
-static c2c_session *open_session(const pair *p, size_t pair_count, int chunk) {
+static c2c_session *open_session(const fused_pair *p, size_t pair_count, int chunk) {
     const c2c_pair pairs[1] = {{.sharer = p->sharer, .fuser = p->fuser}};
     const c2c_session_options options = {.context = 128, .chunk = chunk};
     c2c_session *session;
@@ -107,35 +77,30 @@ static const c2c_section many[] = {{10, 1}, {3, -1}, {20, 1}, {8, -1}};
 
 static void test_chunks_threads_and_backends_give_the_same_bits(void **state) {
     (void)state;
-    pair p = open_cpu_pair(1);
+    fused_pair p = fused_pair_on_cpu(1);
     c2c_session *session = open_session(&p, 1, 64);
     run expected = run_plan(session, many, 4);
     c2c_session_close(session);
-    close_pair(&p);
+    fused_pair_close(&p);
     static const struct {
         int threads, chunk;
         bool queue;
     } rows[] = {{1, 1, false}, {1, 7, false}, {3, 64, false}, {4, 5, false}, {2, 7, true}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        backend *b;
-        if (rows[i].queue)
-            assert_ok(backend_queue_open(&b, rows[i].threads, &test_error));
-        else
-            assert_ok(backend_cpu_open(&b, rows[i].threads, &test_error));
-        p = open_pair(b);
+        p = fused_pair_exact(backend_for_test(rows[i].threads, rows[i].queue));
         session = open_session(&p, 1, rows[i].chunk);
         run got = run_plan(session, many, 4);
         assert_same_bits(&expected, &got);
         free_run(&got);
         c2c_session_close(session);
-        close_pair(&p);
+        fused_pair_close(&p);
     }
     free_run(&expected);
 }
 
 static void test_a_reset_session_is_a_new_one(void **state) {
     (void)state;
-    pair p = open_cpu_pair(1);
+    fused_pair p = fused_pair_on_cpu(1);
     c2c_session *session = open_session(&p, 1, 16);
     run first = run_plan(session, NULL, 0);
     c2c_session_reset(session);
@@ -144,13 +109,13 @@ static void test_a_reset_session_is_a_new_one(void **state) {
     free_run(&first);
     free_run(&again);
     c2c_session_close(session);
-    close_pair(&p);
+    fused_pair_close(&p);
 }
 
 /* Mask 0 and -1 mean no fusion, and the last section is never fused, whatever its mask. */
 static void test_masks_that_fuse_nothing(void **state) {
     (void)state;
-    pair p = open_cpu_pair(1);
+    fused_pair p = fused_pair_on_cpu(1);
     c2c_session *alone = open_session(&p, 0, 16);
     const c2c_section plain[] = {{40, -1}, {1, -1}};
     run expected = run_plan(alone, plain, 2);
@@ -169,13 +134,13 @@ static void test_masks_that_fuse_nothing(void **state) {
     free_run(&expected);
     c2c_session_close(session);
     c2c_session_close(alone);
-    close_pair(&p);
+    fused_pair_close(&p);
 }
 
 /* With every gate closed the fused rows are the receiver's own. */
 static void test_closed_gates_leave_the_receiver_alone(void **state) {
     (void)state;
-    pair p = open_cpu_pair(1);
+    fused_pair p = fused_pair_on_cpu(1);
     c2c_session *alone = open_session(&p, 0, 16);
     run expected = run_plan(alone, NULL, 0);
     fuser_stacks_free(p.fuser);
@@ -190,12 +155,12 @@ static void test_closed_gates_leave_the_receiver_alone(void **state) {
     free_run(&got);
     c2c_session_close(session);
     c2c_session_close(alone);
-    close_pair(&p);
+    fused_pair_close(&p);
 }
 
 static void test_plans_that_cannot_be_run(void **state) {
     (void)state;
-    pair p = open_cpu_pair(1);
+    fused_pair p = fused_pair_on_cpu(1);
     c2c_session *session = open_session(&p, 1, 16);
     int32_t ids[200] = {0};
     c2c_plan plan = {.ids = ids, .token_count = 10};
@@ -239,12 +204,12 @@ static void test_plans_that_cannot_be_run(void **state) {
     assert_fails(c2c_session_generate(session, 1, NULL, NULL, NULL, &test_error),
                  C2C_STATUS_INVALID_ARGUMENT, "c2c_session_prefill");
     c2c_session_close(session);
-    close_pair(&p);
+    fused_pair_close(&p);
 }
 
 static void test_generation_ends_with_the_context(void **state) {
     (void)state;
-    pair p = open_cpu_pair(1);
+    fused_pair p = fused_pair_on_cpu(1);
     const c2c_session_options options = {.context = PROMPT + 2};
     c2c_session *session;
     assert_ok(c2c_session_open(&session, p.receiver, NULL, 0, &options, &test_error));
@@ -257,12 +222,12 @@ static void test_generation_ends_with_the_context(void **state) {
     /* Two rows are left for two of the three tokens; the third is written, not run. */
     assert_true(done.finish == C2C_FINISH_STOP || done.new_tokens == 3);
     c2c_session_close(session);
-    close_pair(&p);
+    fused_pair_close(&p);
 }
 
 static void test_contexts_that_do_not_fit(void **state) {
     (void)state;
-    pair p = open_cpu_pair(1);
+    fused_pair p = fused_pair_on_cpu(1);
     c2c_session *session;
     c2c_session_options options = {.context = 4097};
     assert_fails(c2c_session_open(&session, p.receiver, NULL, 0, &options, &test_error),
@@ -280,12 +245,12 @@ static void test_contexts_that_do_not_fit(void **state) {
                  C2C_STATUS_INVALID_ARGUMENT, "32 sharers", "at most 31");
     assert_fails(c2c_session_open(&session, p.sharer, pairs, 1, NULL, &test_error),
                  C2C_STATUS_INVALID_ARGUMENT, "other models");
-    close_pair(&p);
+    fused_pair_close(&p);
 }
 
 /* ---- Several sharers, padding, the fused response ----------------------------------------- */
 
-static c2c_session *open_with(const pair *p, size_t pair_count,
+static c2c_session *open_with(const fused_pair *p, size_t pair_count,
                               const c2c_session_options *options) {
     const c2c_pair pairs[2] = {{p->sharer, p->fuser}, {p->sharer, p->fuser}};
     c2c_session *session;
@@ -297,7 +262,7 @@ static c2c_session *open_with(const pair *p, size_t pair_count,
  * the first left, and one selected sharer is one sharer in both modes. */
 static void test_two_sharers(void **state) {
     (void)state;
-    pair p = open_cpu_pair(1);
+    fused_pair p = fused_pair_on_cpu(1);
     c2c_session *one = open_session(&p, 1, 16);
     const c2c_section first[] = {{40, 1}, {1, -1}}, both[] = {{40, 3}, {1, -1}};
     run single = run_plan(one, first, 2), results[2];
@@ -327,14 +292,14 @@ static void test_two_sharers(void **state) {
     free_run(&results[0]);
     free_run(&results[1]);
     c2c_session_close(one);
-    close_pair(&p);
+    fused_pair_close(&p);
 }
 
 /* Padding takes positions, not rows: one at the end of a section moves later tokens by one, and
  * what a model does not have it does not see. */
 static void test_padding_is_a_position_without_a_row(void **state) {
     (void)state;
-    pair p = open_cpu_pair(1);
+    fused_pair p = fused_pair_on_cpu(1);
     int32_t ids[PROMPT + 2], sharer_ids[PROMPT + 2];
     fill_prompt(ids);
     memmove(ids + 12, ids + 10, (PROMPT - 10) * sizeof *ids);
@@ -363,14 +328,14 @@ static void test_padding_is_a_position_without_a_row(void **state) {
         c2c_session_close(session);
     }
     assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
-    close_pair(&p);
+    fused_pair_close(&p);
 }
 
 /* With all gates closed the fused response is the receiver's own; with open ones it is not; and
  * chunks change nothing. */
 static void test_include_response(void **state) {
     (void)state;
-    pair p = open_cpu_pair(1);
+    fused_pair p = fused_pair_on_cpu(1);
     const c2c_section sections[] = {{30, 1}, {11, -1}};
     c2c_session_options options = {.context = 100, .chunk = 4, .include_response = true};
     c2c_session *session = open_with(&p, 1, &options), *plain = open_session(&p, 1, 16);
@@ -399,7 +364,7 @@ static void test_include_response(void **state) {
     free_run(&alone);
     c2c_session_close(session);
     c2c_session_close(plain);
-    close_pair(&p);
+    fused_pair_close(&p);
 }
 
 /* The same seed gives the same answer on any number of threads; another seed another one. */
@@ -407,7 +372,7 @@ static void test_sampling_repeats(void **state) {
     (void)state;
     run runs[3];
     for (int i = 0; i < 3; i++) {
-        pair p = open_cpu_pair(i == 1 ? 3 : 1);
+        fused_pair p = fused_pair_on_cpu(i == 1 ? 3 : 1);
         c2c_session *session = open_session(&p, 1, 16);
         const c2c_sampling sampling = {.temperature = 1.5f,
                                        .top_k = 50,
@@ -417,7 +382,7 @@ static void test_sampling_repeats(void **state) {
         assert_ok(c2c_session_set_sampling(session, &sampling, &test_error));
         runs[i] = run_plan(session, NULL, 0);
         c2c_session_close(session);
-        close_pair(&p);
+        fused_pair_close(&p);
     }
     assert_same_bits(&runs[0], &runs[1]);
     assert_memory_not_equal(runs[0].ids, runs[2].ids, sizeof runs[0].ids);
@@ -428,7 +393,7 @@ static void test_sampling_repeats(void **state) {
 /* A penalty that forbids what occurred: no id of prompt or answer comes twice. */
 static void test_penalties_see_prompt_and_answer(void **state) {
     (void)state;
-    pair p = open_cpu_pair(1);
+    fused_pair p = fused_pair_on_cpu(1);
     c2c_session *session = open_session(&p, 1, 16);
     p.receiver->config.eos_count = 0;
     const c2c_sampling sampling = {.presence_penalty = 1e6f};
@@ -445,12 +410,12 @@ static void test_penalties_see_prompt_and_answer(void **state) {
     }
     free_run(&r);
     c2c_session_close(session);
-    close_pair(&p);
+    fused_pair_close(&p);
 }
 
 static void test_sampling_out_of_range(void **state) {
     (void)state;
-    pair p = open_cpu_pair(1);
+    fused_pair p = fused_pair_on_cpu(1);
     c2c_session *session = open_session(&p, 0, 16);
     const struct {
         c2c_sampling sampling;
@@ -466,7 +431,7 @@ static void test_sampling_out_of_range(void **state) {
         assert_fails(c2c_session_set_sampling(session, &rows[i].sampling, &test_error),
                      C2C_STATUS_INVALID_ARGUMENT, rows[i].part);
     c2c_session_close(session);
-    close_pair(&p);
+    fused_pair_close(&p);
 }
 
 int main(void) {

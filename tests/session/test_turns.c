@@ -3,18 +3,11 @@
 #include "fuser/all_in_one_made.h"
 
 #include "session/session.h"
+#include "support/fused_pair.h"
 
-#define DATA       "tests/golden/data/"
 #define CONTEXT    320
 #define MAX_PARTS  64
 #define VOCABULARY 550 /* fits both models */
-
-/* The golden pair; where two sharers are wanted, its sharer is both. */
-typedef struct world {
-    c2c_engine *engine;
-    c2c_model *receiver, *sharer;
-    c2c_fuser *fuser;
-} world;
 
 /* Projectors whose every row depends on the whole section. */
 static char *write_whole_fuser(void) {
@@ -46,23 +39,14 @@ static char *write_whole_fuser(void) {
     return folder;
 }
 
-static world open_world(bool queue, const char *fuser) {
-    world w = {0};
-    backend *b;
-    const c2c_model_options exact = {.compute = C2C_COMPUTE_F32};
-    assert_ok(queue ? backend_queue_open(&b, 2, &test_error)
-                    : backend_cpu_open(&b, 2, &test_error));
-    assert_ok(engine_adopt(&w.engine, b, &test_error));
-    assert_ok(c2c_model_open(&w.receiver, w.engine, DATA "models/tiny-qwen3", &exact, &test_error));
-    assert_ok(c2c_model_open(&w.sharer, w.engine, DATA "models/tiny-qwen2", &exact, &test_error));
-    assert_ok(c2c_fuser_open(&w.fuser, w.receiver, w.sharer,
-                             fuser ? fuser : DATA "fusers/qwen3_from_qwen2", &test_error));
-    return w;
+/* Where two sharers are wanted, the pair's one is both. */
+static fused_pair open_pair(bool queue, const char *fuser) {
+    return fused_pair_open(backend_for_test(2, queue), C2C_COMPUTE_F32, fuser);
 }
 
 /* With a fuser of pure C2C, which replaces every row of the receiver. */
-static world open_pure_world(void) {
-    world w = open_world(false, NULL);
+static fused_pair open_pure_pair(void) {
+    fused_pair w = open_pair(false, FUSED_PAIR_FUSER);
     const c2c_recipe recipe = {.text = "{\"projector\": {\"type\": \"AblationProjector\", "
                                        "\"params\": {\"hidden_dim\": 32, \"intermediate_dim\": 24, "
                                        "\"ablation_level\": 3}}, \"mapping\": \"k_nearest\"}",
@@ -73,14 +57,7 @@ static world open_pure_world(void) {
     return w;
 }
 
-static void close_world(world *w) {
-    c2c_fuser_close(w->fuser);
-    c2c_model_close(w->sharer);
-    c2c_model_close(w->receiver);
-    c2c_engine_close(w->engine);
-}
-
-static c2c_session *open_session(const world *w, size_t sharers,
+static c2c_session *open_session(const fused_pair *w, size_t sharers,
                                  const c2c_session_options *options) {
     const c2c_pair pairs[2] = {{w->sharer, w->fuser}, {w->sharer, w->fuser}};
     c2c_session *session;
@@ -281,7 +258,7 @@ static bool watch(void *user, int64_t done, int64_t total) {
 }
 
 /* The conversation as it stands, on the session that knows its earlier turns and on a fresh one. */
-static reply run_turn(c2c_session *session, const world *w, conversation *c,
+static reply run_turn(c2c_session *session, const fused_pair *w, conversation *c,
                       const c2c_session_options *options, int64_t most, c2c_extension *extension) {
     const c2c_plan plan = make_plan(c);
     c2c_session_options plain = *options;
@@ -314,7 +291,7 @@ static reply run_turn(c2c_session *session, const world *w, conversation *c,
     return replies[0];
 }
 
-static void run_conversation(const world *w, uint64_t seed) {
+static void run_conversation(const fused_pair *w, uint64_t seed) {
     conversation c = {.dice = {{.seed = seed, .site = 77}}};
     c.sharers = (size_t)roll(&c.dice, 3);
     c.style = (style)roll(&c.dice, STYLE_COUNT);
@@ -360,21 +337,21 @@ static void run_conversation(const world *w, uint64_t seed) {
 
 static void test_turns_equal_fresh_runs(void **state) {
     (void)state;
-    world w = open_world(false, NULL);
+    fused_pair w = open_pair(false, FUSED_PAIR_FUSER);
     for (uint64_t seed = 0; seed < 150; seed++)
         run_conversation(&w, seed);
-    close_world(&w);
+    fused_pair_close(&w);
 }
 
 /* Such a section is fused again as a whole when it grows, on rows that are kept. */
 static void test_turns_of_projectors_that_see_the_section(void **state) {
     (void)state;
     char *folder = write_whole_fuser();
-    world w = open_world(false, folder);
+    fused_pair w = open_pair(false, folder);
     assert_true(w.fuser->by_section);
     for (uint64_t seed = 2000; seed < 2060; seed++)
         run_conversation(&w, seed);
-    close_world(&w);
+    fused_pair_close(&w);
     test_folder_remove(folder);
 }
 
@@ -382,19 +359,19 @@ static void test_turns_of_projectors_that_see_the_section(void **state) {
  * and clean rows it is, which must not change anything.) */
 static void test_turns_of_pure_fusers(void **state) {
     (void)state;
-    world w = open_pure_world();
+    fused_pair w = open_pure_pair();
     for (uint64_t seed = 3000; seed < 3100; seed++)
         run_conversation(&w, seed);
-    close_world(&w);
+    fused_pair_close(&w);
 }
 
 /* The same where ops run late and memory is hidden from the host. */
 static void test_turns_on_a_queue(void **state) {
     (void)state;
-    world w = open_world(true, NULL);
+    fused_pair w = open_pair(true, FUSED_PAIR_FUSER);
     for (uint64_t seed = 1000; seed < 1020; seed++)
         run_conversation(&w, seed);
-    close_world(&w);
+    fused_pair_close(&w);
 }
 
 /* ---- What is run -------------------------------------------------------------------------- */
@@ -402,7 +379,7 @@ static void test_turns_on_a_queue(void **state) {
 /* Two turns of a chat that is fused as usual; *first is the length of the first prompt. */
 static c2c_extension second_turn(size_t sharers, c2c_session_options options, style style,
                                  int64_t *first, int64_t *decoded, int64_t *second) {
-    world w = open_world(false, NULL);
+    fused_pair w = open_pair(false, FUSED_PAIR_FUSER);
     w.receiver->config.eos_count = 0;
     conversation c = {.dice = {{.seed = 5}}, .sharers = sharers, .style = style};
     options.context = CONTEXT;
@@ -424,7 +401,7 @@ static c2c_extension second_turn(size_t sharers, c2c_session_options options, st
     *second = c.count;
     run_turn(session, &w, &c, &options, 9, &extension);
     c2c_session_close(session);
-    close_world(&w);
+    fused_pair_close(&w);
     return extension;
 }
 
@@ -472,7 +449,7 @@ static void test_only_what_is_new_is_run(void **state) {
 
 static void test_pure_fusion_runs_no_receiver(void **state) {
     (void)state;
-    world w = open_pure_world();
+    fused_pair w = open_pure_pair();
     int32_t ids[24];
     for (int i = 0; i < 24; i++)
         ids[i] = 5 + 7 * i;
@@ -496,13 +473,13 @@ static void test_pure_fusion_runs_no_receiver(void **state) {
         assert_int_equal(e.receiver_ran, 1);
         c2c_session_close(session);
     }
-    close_world(&w);
+    fused_pair_close(&w);
 }
 
 /* A prompt that cannot be run leaves the conversation as it was. */
 static void test_a_refused_turn_changes_nothing(void **state) {
     (void)state;
-    world w = open_world(false, NULL);
+    fused_pair w = open_pair(false, FUSED_PAIR_FUSER);
     conversation c = {.dice = {{.seed = 9}}, .sharers = 1};
     const c2c_session_options options = {.context = CONTEXT, .keep_clean = true};
     c2c_session *session = open_session(&w, 1, &options);
@@ -524,13 +501,13 @@ static void test_a_refused_turn_changes_nothing(void **state) {
     run_turn(session, &w, &c, &options, 9, &extension);
     assert_true(extension.kept > 0);
     c2c_session_close(session);
-    close_world(&w);
+    fused_pair_close(&w);
 }
 
 /* A cancelled turn leaves an empty session, on which the whole chat can be run. */
 static void test_a_cancelled_turn(void **state) {
     (void)state;
-    world w = open_world(false, NULL);
+    fused_pair w = open_pair(false, FUSED_PAIR_FUSER);
     conversation c = {.dice = {{.seed = 9}}, .sharers = 1};
     const c2c_session_options options = {.context = CONTEXT, .chunk = 4, .keep_clean = true};
     c2c_session *session = open_session(&w, 1, &options);
@@ -552,7 +529,7 @@ static void test_a_cancelled_turn(void **state) {
     run_turn(session, &w, &c, &options, 9, &extension);
     assert_int_equal(extension.kept, 0);
     c2c_session_close(session);
-    close_world(&w);
+    fused_pair_close(&w);
 }
 
 int main(void) {

@@ -3,10 +3,10 @@
 #include "support/test.h"
 
 #include "session/session.h"
+#include "support/fused_pair.h"
 
 #include <pthread.h>
 
-#define DATA   "tests/golden/data/"
 #define PROMPT 41
 #define ANSWER 8
 
@@ -52,20 +52,8 @@ static void counted_release(backend *b, void *memory) {
 
 /* ---- A pair of models --------------------------------------------------------------------- */
 
-typedef struct pair {
-    c2c_engine *engine;
-    c2c_model *receiver, *sharer;
-    c2c_fuser *fuser;
-} pair;
-
-static pair open_pair(int threads, bool queue, bool counts) {
-    pair p = {0};
-    backend *b;
-    const c2c_model_options exact = {.compute = C2C_COMPUTE_F32};
-    if (queue)
-        assert_ok(backend_queue_open(&b, threads, &test_error));
-    else
-        assert_ok(backend_cpu_open(&b, threads, &test_error));
+static fused_pair open_pair(int threads, bool queue, bool counts) {
+    backend *b = backend_for_test(threads, queue);
     if (counts) {
         memset(&counted, 0, sizeof counted);
         counted.real = b->class;
@@ -74,23 +62,13 @@ static pair open_pair(int threads, bool queue, bool counts) {
         counted.class.release = counted_release;
         b->class = &counted.class;
     }
-    assert_ok(engine_adopt(&p.engine, b, &test_error));
-    assert_ok(c2c_model_open(&p.receiver, p.engine, DATA "models/tiny-qwen3", &exact, &test_error));
-    assert_ok(c2c_model_open(&p.sharer, p.engine, DATA "models/tiny-qwen2", &exact, &test_error));
-    assert_ok(c2c_fuser_open(&p.fuser, p.receiver, p.sharer, DATA "fusers/qwen3_from_qwen2",
-                             &test_error));
+    fused_pair p = fused_pair_exact(b);
     p.receiver->config.eos_count = 0;
     return p;
 }
 
-static void close_pair(pair *p) {
-    c2c_fuser_close(p->fuser);
-    c2c_model_close(p->sharer);
-    c2c_model_close(p->receiver);
-    c2c_engine_close(p->engine);
-}
-
-static c2c_session *open_session(const pair *p, size_t pair_count, c2c_session_options options) {
+static c2c_session *open_session(const fused_pair *p, size_t pair_count,
+                                 c2c_session_options options) {
     const c2c_pair pairs[2] = {{p->sharer, p->fuser}, {p->sharer, p->fuser}};
     c2c_session *session;
     options.context = 100;
@@ -167,7 +145,7 @@ static void test_progress_ends_at_the_total(void **state) {
         {1, {.chunk = 5, .include_response = true}, PROMPT + 1 + PROMPT},
     };
     for (int queue = 0; queue < 2; queue++) {
-        pair p = open_pair(2, queue, false);
+        fused_pair p = open_pair(2, queue, false);
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             c2c_session *session = open_session(&p, rows[i].pairs, rows[i].options);
             assert_ok(prefill(session));
@@ -190,13 +168,13 @@ static void test_progress_ends_at_the_total(void **state) {
             assert_int_equal(w.calls, calls);
             c2c_session_close(session);
         }
-        close_pair(&p);
+        fused_pair_close(&p);
     }
 }
 
 static void test_progress_counts_no_padding(void **state) {
     (void)state;
-    pair p = open_pair(1, false, false);
+    fused_pair p = open_pair(1, false, false);
     c2c_session *session = open_session(&p, 1, (c2c_session_options){.chunk = 4});
     int32_t ids[PROMPT], sharer_ids[PROMPT];
     fill_prompt(ids);
@@ -216,13 +194,13 @@ static void test_progress_counts_no_padding(void **state) {
     assert_int_equal(w.total, PROMPT - 3 + 27);
     assert_int_equal(w.done, w.total);
     c2c_session_close(session);
-    close_pair(&p);
+    fused_pair_close(&p);
 }
 
 /* Wherever it is stopped, nothing of the prompt is left, and no memory is taken or lost. */
 static void test_a_cancelled_prefill_leaves_nothing(void **state) {
     (void)state;
-    pair p = open_pair(1, false, true);
+    fused_pair p = open_pair(1, false, true);
     static const c2c_session_options modes[] = {{.chunk = 10},
                                                 {.chunk = 10, .include_response = true}};
     for (size_t m = 0; m < 2; m++) {
@@ -255,14 +233,14 @@ static void test_a_cancelled_prefill_leaves_nothing(void **state) {
         }
         c2c_session_close(session);
     }
-    close_pair(&p);
+    fused_pair_close(&p);
     assert_int_equal(counted.live, 0);
 }
 
 /* ---- Threads ------------------------------------------------------------------------------ */
 
 typedef struct worker {
-    const pair *p;
+    const fused_pair *p;
     bool cancels, releases;
     reply reply;
     c2c_status status;
@@ -300,7 +278,7 @@ static void *work(void *user) {
  * sharers do not disturb the others. */
 static void test_threads_do_not_disturb_each_other(void **state) {
     (void)state;
-    pair p = open_pair(2, false, false);
+    fused_pair p = open_pair(2, false, false);
     worker workers[4] = {{.p = &p},
                          {.p = &p, .cancels = true},
                          {.p = &p, .releases = true},
@@ -315,14 +293,14 @@ static void test_threads_do_not_disturb_each_other(void **state) {
         if (!workers[i].cancels)
             assert_same_reply(&workers[0].reply, &workers[i].reply);
     }
-    close_pair(&p);
+    fused_pair_close(&p);
 }
 
 /* ---- Sharers that are released ------------------------------------------------------------ */
 
 static void test_released_sharers_take_no_memory(void **state) {
     (void)state;
-    pair p = open_pair(1, false, true);
+    fused_pair p = open_pair(1, false, true);
     size_t models = counted.live;
     c2c_session *alone = open_session(&p, 0, (c2c_session_options){.chunk = 16});
     size_t receiver = counted.live - models;
@@ -354,19 +332,19 @@ static void test_released_sharers_take_no_memory(void **state) {
     assert_same_reply(&expected, &got);
     c2c_session_close(session);
     assert_int_equal(counted.live, models);
-    close_pair(&p);
+    fused_pair_close(&p);
 }
 
 static void test_sharers_of_a_fused_response_stay(void **state) {
     (void)state;
-    pair p = open_pair(1, false, false);
+    fused_pair p = open_pair(1, false, false);
     c2c_session *session = open_session(&p, 1, (c2c_session_options){.include_response = true});
     assert_ok(prefill(session));
     assert_fails(c2c_session_release_sharers(session, &test_error), C2C_STATUS_INVALID_ARGUMENT,
                  "include_response");
     answer(session);
     c2c_session_close(session);
-    close_pair(&p);
+    fused_pair_close(&p);
 }
 
 int main(void) {
