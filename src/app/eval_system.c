@@ -56,23 +56,13 @@ void eval_system_close(eval_system *system) {
 /* ---- Data
  * ---------------------------------------------------------------------------------------- */
 
-/* "datasets--openai--gsm8k" */
+/* hub/datasets--openai--gsm8k, to be freed. */
 static char *cache_folder(const char *hub, const char *name) {
     buffer path = {0};
-    size_t length;
     buffer_printf(&path, "%s/datasets--", hub);
     for (; *name; name++)
         buffer_append_text(&path, *name == '/' ? "--" : (const char[]){*name, 0});
-    return buffer_take(&path, &length);
-}
-
-static char *hub_folder(void) {
-    const char *cache = getenv("HF_HUB_CACHE"), *home = getenv("HF_HOME"), *user = getenv("HOME");
-    if (cache && *cache)
-        return string_copy(cache);
-    if (home && *home)
-        return path_join(home, "hub");
-    return user && *user ? path_join(user, ".cache/huggingface/hub") : NULL;
+    return buffer_take(&path, NULL);
 }
 
 c2c_status eval_questions_open(eval_set *set, const eval_recipe *recipe, const char *data,
@@ -98,7 +88,7 @@ c2c_status eval_data_find(char **path, const eval_recipe *recipe, const char *gi
         *path = string_copy(named);
         return *path ? C2C_STATUS_OK : error_memory(error, strlen(named), "a path");
     }
-    char *hub = recipe->benchmark->hub ? hub_folder() : NULL;
+    char *hub = recipe->benchmark->hub ? name_cache_folder() : NULL;
     char *cached = hub ? cache_folder(hub, recipe->benchmark->hub) : NULL;
     char *folder = cached ? path_join(cached, "snapshots") : NULL;
     c2c_status status = C2C_STATUS_OK;

@@ -183,6 +183,15 @@ static const char *variable(const char *name) {
     return value && *value ? value : NULL;
 }
 
+/* base/below without slashes at its end, which a variable may have: what is put behind it in
+ * messages begins with one. */
+static char *join_folder(const char *base, const char *below) {
+    char *path = path_join(base, below);
+    for (size_t length = path ? strlen(path) : 0; length > 1 && path[length - 1] == '/'; length--)
+        path[length - 1] = 0;
+    return path;
+}
+
 char *name_cache_folder(void) {
     const char *hub = variable("HF_HUB_CACHE"), *home = variable("HF_HOME");
     const char *cache = variable("XDG_CACHE_HOME"), *user = variable("HOME");
@@ -196,9 +205,9 @@ char *name_cache_folder(void) {
     if (!base)
         return NULL;
     if (strncmp(base, "~/", 2) != 0 || !user)
-        return path_join(base, below);
+        return join_folder(base, below);
     char *expanded = path_join(user, base + 2);
-    char *folder = expanded ? path_join(expanded, below) : NULL;
+    char *folder = expanded ? join_folder(expanded, below) : NULL;
     free(expanded);
     return folder;
 }

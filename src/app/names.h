@@ -10,8 +10,8 @@
  * command downloads it. */
 c2c_status name_resolve(char **path, const char *name, const char *models, c2c_error *error);
 
-/* The folder of Hugging Face's cache, by the rules of its own tools, to be freed; NULL where not
- * even a home is known, or out of memory. */
+/* The folder of Hugging Face's cache, by the rules of its own tools, without a slash at its end; to
+ * be freed. NULL where not even a home is known, or out of memory. */
 char *name_cache_folder(void);
 
 /* The row --models of a verb's table. */

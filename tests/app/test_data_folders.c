@@ -8,14 +8,14 @@ static void test_order(void **state) {
     const option_list given = {.items = {"a", "b"}, .count = 2};
     data_folders f;
     setenv("C2C_DATA", ":c::d:", 1);
-    setenv("HF_HUB_CACHE", "/hub", 1);
+    setenv("HF_HUB_CACHE", "/hub/", 1);
     assert_ok(data_folders_init(&f, &given, &test_error));
     static const char *const expected[] = {"a", "b", "c", "d"};
     assert_int_equal(f.places.folder_count, 4);
     for (size_t i = 0; i < 4; i++)
         assert_string_equal(f.places.folders[i], expected[i]);
     assert_int_equal(f.places.cache_count, 1);
-    assert_true(strncmp(f.places.caches[0], "/hub", 4) == 0);
+    assert_string_equal(f.places.caches[0], "/hub"); /* what is below it begins with the slash */
     data_folders_deinit(&f);
     data_folders_deinit(&f);
 }

@@ -1,42 +1,28 @@
 /* test_eval.c - the verb eval on the demo pair: what every system answers is what the original
- * recorded, files and resuming, and what is refused. */
+ * recorded; files and resuming. */
 #include "app/eval.h"
-#include "app/program.h"
+#include "app/eval_world.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <unistd.h>
 
-#define DEMO_ROWS "share/demo/eval.jsonl"
-
-static void recipe_write(const char *folder, const char *name, const char *model,
-                         const char *eval) {
-    buffer text = {0};
-    buffer_printf(&text, "model:\n%s\noutput: {output_dir: %s}\neval: {%s}\n", model, folder, eval);
-    test_file_write(folder, name, text.data, text.length);
-    buffer_free(&text);
-}
-
-static const char rosetta[] = "  model_name: Rosetta\n"
-                              "  rosetta_config: {base_model: " DEMO_RECEIVER
-                              ", teacher_model: " DEMO_SHARER ", checkpoints_dir: " DEMO_FUSER "}\n"
-                              "  generation_config: {do_sample: false, max_new_tokens: 32}";
-
 static void systems_write(const char *folder) {
     static const char eval[] = "dataset: qa, answer_method: generate, gpu_ids: [0], "
                                "communication_max_new_tokens: 32, response_max_new_tokens: 32";
-    recipe_write(folder, "receiver.yaml",
-                 "  model_name: " DEMO_RECEIVER "\n  generation_config: {max_new_tokens: 32}",
-                 eval);
-    recipe_write(folder, "sharer.yaml",
-                 "  model_name: " DEMO_SHARER "\n  generation_config: {max_new_tokens: 32}", eval);
-    recipe_write(folder, "c2c.yaml", rosetta, eval);
-    recipe_write(folder, "t2t.yaml",
-                 "  model_name: two_stage\n  context_model_path: " DEMO_SHARER
-                 "\n  answer_model_path: " DEMO_RECEIVER
-                 "\n  background_prompt: \"Tell me what helps to answer: {question}\"",
-                 eval);
+    eval_world_recipe(folder, "receiver.yaml",
+                      "  model_name: " DEMO_RECEIVER "\n  generation_config: {max_new_tokens: 32}",
+                      eval);
+    eval_world_recipe(folder, "sharer.yaml",
+                      "  model_name: " DEMO_SHARER "\n  generation_config: {max_new_tokens: 32}",
+                      eval);
+    eval_world_recipe(folder, "c2c.yaml", EVAL_WORLD_C2C, eval);
+    eval_world_recipe(folder, "t2t.yaml",
+                      "  model_name: two_stage\n  context_model_path: " DEMO_SHARER
+                      "\n  answer_model_path: " DEMO_RECEIVER
+                      "\n  background_prompt: \"Tell me what helps to answer: {question}\"",
+                      eval);
 }
 
 /* The line of a text that follows `*at`, as a document; NULL at the end. */
@@ -146,33 +132,6 @@ static void test_demo_recipe(void **state) {
     test_folder_remove(folder);
 }
 
-static void test_refused_systems(void **state) {
-    (void)state;
-    static const struct {
-        const char *text, *holds;
-    } cases[] = {
-        {"systems: {a: {model_name: x}}\nmodel: {model_name: x}", "none beside \"model\""},
-        {"systems: {}", "an object of name: model"},
-        {"systems: {a/b: {model_name: x}}", "names without a slash"},
-        {"systems: {one: {model_name: " DEMO_RECEIVER "}, two: {model_name: Rosetta}}",
-         "r.yaml: two: model.rosetta_config"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char *folder = test_folder_make(), *path = path_join(folder, "r.yaml");
-        buffer text = {0};
-        program_result r;
-        buffer_printf(&text, "%s\neval: {dataset: qa}\noutput: {output_dir: %s}\n", cases[i].text,
-                      folder);
-        test_file_write(folder, "r.yaml", text.data, text.length);
-        PROGRAM(&r, "eval", path, "--data", DEMO_ROWS);
-        assert_program_fails(&r, 1, (const char *const[]){cases[i].holds, NULL});
-        program_result_free(&r);
-        buffer_free(&text);
-        free(path);
-        test_folder_remove(folder);
-    }
-}
-
 /* ---- Pairs ------------------------------------------------------------------------------------
  */
 
@@ -245,7 +204,7 @@ static char *answers_of(const char *folder, const char *name, const char *model,
     program_result r;
     buffer texts = {0};
     snprintf(file, sizeof file, "%s.yaml", name);
-    recipe_write(folder, file, model, eval);
+    eval_world_recipe(folder, file, model, eval);
     char *path = path_join(folder, file);
     PROGRAM(&r, "eval", path, "--data", data, "--dtype", "f32", "--ctx", "512");
     if (r.status)
@@ -278,7 +237,7 @@ static void test_other_systems(void **state) {
     static const char generation[] = "  generation_config: {max_new_tokens: 32}";
     char *folder = test_folder_make(), *fuser = folder_of_links(DEMO_FUSER), *cwd;
     buffer model = {0}, config = {0};
-    char *fused = answers_of(folder, "fused", rosetta, qa, DEMO_ROWS);
+    char *fused = answers_of(folder, "fused", EVAL_WORLD_C2C, qa, DEMO_ROWS);
     char *named =
         answers_of(folder, "named",
                    "  model_name: Rosetta\n  rosetta_config: {base_model: " DEMO_RECEIVER
@@ -315,7 +274,7 @@ static void test_other_systems(void **state) {
     buffer_clear(&model);
     buffer_printf(&model, "  model_name: " DEMO_RECEIVER "\n%s", generation);
     char *alone = answers_of(folder, "alone", model.data, qa, DEMO_ROWS);
-    char *none = answers_of(folder, "none", rosetta,
+    char *none = answers_of(folder, "none", EVAL_WORLD_C2C,
                             "dataset: qa, limit: [200, 206], kv_cache_proportion: 0", DEMO_ROWS);
     assert_true(strcmp(alone, fused) != 0);
     assert_same_answers(alone, none);
@@ -406,9 +365,9 @@ static void test_logits(void **state) {
     size_t length;
     program_result r;
     test_file_write(folder, "rows.jsonl", choice_rows, sizeof choice_rows - 1);
-    recipe_write(folder, "alone.yaml", "  model_name: " DEMO_RECEIVER, of_redux);
-    recipe_write(folder, "none.yaml", rosetta,
-                 "dataset: mmlu-redux, answer_method: logits, kv_cache_proportion: 0.0");
+    eval_world_recipe(folder, "alone.yaml", "  model_name: " DEMO_RECEIVER, of_redux);
+    eval_world_recipe(folder, "none.yaml", EVAL_WORLD_C2C,
+                      "dataset: mmlu-redux, answer_method: logits, kv_cache_proportion: 0.0");
     PROGRAM(&r, "eval", alone, "--compare", none, "--data", data, "--output", folder);
     assert_int_equal(r.status, 0);
     assert_non_null(strstr(r.out, "1 rows were not asked"));
@@ -449,8 +408,8 @@ static void test_longbench(void **state) {
                       "\"%d\"}\n",
                       i);
     test_file_write(folder, "rows.jsonl", rows.data, rows.length);
-    recipe_write(folder, "long.yaml", "  model_name: " DEMO_RECEIVER "\n  max_length: 40",
-                 "dataset: longbench");
+    eval_world_recipe(folder, "long.yaml", "  model_name: " DEMO_RECEIVER "\n  max_length: 40",
+                      "dataset: longbench");
     path = path_join(folder, "long.yaml");
     PROGRAM(&r, "eval", path, "--data", data);
     assert_int_equal(r.status, 0);
@@ -474,148 +433,13 @@ static void test_longbench(void **state) {
     test_folder_remove(folder);
 }
 
-/* ---- What is refused
- * ------------------------------------------------------------------------------- */
-
-static void test_refused(void **state) {
-    (void)state;
-    static const struct {
-        const char *model, *eval, *data, *holds;
-    } cases[] = {
-        {"  model_name: " DEMO_RECEIVER, "dataset: mmlu", DEMO_ROWS, "expected one of mmlu-redux"},
-        {"  model_name: " DEMO_RECEIVER, "dataset: gsm8k, answer_method: logits", DEMO_ROWS,
-         "use generate"},
-        {"  model_name: " DEMO_RECEIVER, "dataset: gsm8k", DEMO_ROWS, "no question to ask"},
-        {"  model_name: " DEMO_RECEIVER, "dataset: ceval", DEMO_ROWS, "expected rows of ceval"},
-        {"  model_name: " DEMO_RECEIVER, "dataset: qa", "nowhere.jsonl", "no such file"},
-        {"  model_name: " DEMO_RECEIVER, "dataset: qa, answer_method: guess", DEMO_ROWS,
-         "generate or logits"},
-        {"  model_name: " DEMO_RECEIVER, "dataset: qa, limit: [1, 2, 3]", DEMO_ROWS, "[from, to]"},
-        {"  model_name: Rosetta", "dataset: qa", DEMO_ROWS, "model.rosetta_config"},
-        {"  model_name: Rosetta\n  rosetta_config: {base_model: a, teacher_model: {x: b, y: c}, "
-         "checkpoints_dir: [d]}",
-         "dataset: qa", DEMO_ROWS, "as many folders as sharers"},
-        {"  model_name: two_stage\n  context_model_path: a\n  answer_model_path: b\n  "
-         "background_prompt: no place",
-         "dataset: qa", DEMO_ROWS, "{question}"},
-        {"  model_name: oracle_rosetta", "dataset: qa", DEMO_ROWS, "oracle analysis is not part"}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char *folder = test_folder_make(), *path = path_join(folder, "r.yaml");
-        program_result r;
-        recipe_write(folder, "r.yaml", cases[i].model, cases[i].eval);
-        PROGRAM(&r, "eval", path, "--data", cases[i].data);
-        assert_program_fails(&r, 1, (const char *const[]){cases[i].holds, NULL});
-        program_result_free(&r);
-        free(path);
-        test_folder_remove(folder);
-    }
-}
-
-/* A key that nothing reads is told, once, with the one that was meant. */
-static void test_unknown_keys(void **state) {
-    (void)state;
-    static const char text[] =
-        "systems:\n"
-        "  one: {model_name: " DEMO_RECEIVER ", max_lenght: 90}\n"
-        "  two: {model_name: " DEMO_SHARER ", generation_config: {temprature: 1}}\n"
-        "eval: {dataset: qa, use_cots: true, colour: red}\n"
-        "output: {ouput_dir: x, output_dir: %s}\n";
-    static const char *const expected[] = {
-        "model: unknown key \"max_lenght\", which is not used; did you mean \"max_length\"?",
-        "model.generation_config: unknown key \"temprature\", which is not used; did you mean "
-        "\"temperature\"?",
-        "eval: unknown key \"use_cots\", which is not used; did you mean \"use_cot\"?",
-        "eval: unknown key \"colour\", which is not used\n",
-        "output: unknown key \"ouput_dir\", which is not used; did you mean \"output_dir\"?"};
-    char *folder = test_folder_make(), *path = path_join(folder, "r.yaml");
-    buffer recipe = {0};
-    program_result r;
-    buffer_printf(&recipe, text, folder);
-    test_file_write(folder, "r.yaml", recipe.data, recipe.length);
-    PROGRAM(&r, "eval", path, "--data", DEMO_ROWS, "--limit", "1");
-    assert_int_equal(r.status, 0);
-    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
-        const char *found = strstr(r.err, expected[i]);
-        if (!found || strstr(found + 1, expected[i]))
-            fail_msg("expected once \"%s\" in:\n%s", expected[i], r.err);
-    }
-    program_result_free(&r);
-    buffer_free(&recipe);
-    free(path);
-    test_folder_remove(folder);
-}
-
-/* A model without a template cannot be asked, which is said once and scores nothing. */
-static void test_no_template(void **state) {
-    (void)state;
-    char *folder = test_folder_make(), *path = path_join(folder, "r.yaml");
-    char *model = folder_of_links(DEMO_RECEIVER);
-    buffer text = {0};
-    program_result r;
-    buffer_printf(&text, "%s/chat_template.jinja", model);
-    unlink(text.data);
-    file_replace(model, "tokenizer_config.json", "{}", 2);
-    buffer_clear(&text);
-    buffer_printf(&text, "  model_name: %s", model);
-    recipe_write(folder, "r.yaml", text.data, "dataset: qa");
-    PROGRAM(&r, "eval", path, "--data", DEMO_ROWS, "--limit", "3");
-    assert_program_fails(&r, 1, (const char *const[]){"template", NULL});
-    program_result_free(&r);
-    buffer_free(&text);
-    test_folder_remove(model);
-    free(path);
-    test_folder_remove(folder);
-}
-
-/* Every published evaluation recipe is read; training recipes are told apart, oracle.json by name.
- */
-static c2c_status check_recipe(void *user, const char *name, c2c_error *error) {
-    char *path = path_join(user, name);
-    eval_recipe recipe;
-    bool training = strstr(user, "train_recipe");
-    c2c_status status = eval_recipe_open(&recipe, path, 0, &test_error);
-    (void)error;
-    if (!training && status)
-        fail_msg("%s: %s", name, test_error.message);
-    if (training && (status == C2C_STATUS_OK ||
-                     !strstr(test_error.message,
-                             strstr(name, "oracle") ? "oracle analysis" : "a training recipe")))
-        fail_msg("%s: expected a refusal with its reason, got \"%s\"", name, test_error.message);
-    if (!status)
-        eval_recipe_close(&recipe);
-    free(path);
-    return C2C_STATUS_OK;
-}
-
-static void test_published_recipes(void **state) {
-    (void)state;
-    static const char *const folders[] = {"recipes/eval_recipe", "recipes/train_recipe"};
-    const char *assets = test_shared("assets");
-    if (!assets) {
-        print_message("SKIP: no folder assets beside the repository\n");
-        skip();
-    }
-    char *copy = string_copy(assets);
-    for (int i = 0; i < 2; i++) {
-        char *folder = path_join(copy, folders[i]);
-        assert_ok(folder_each(folder, check_recipe, folder, &test_error));
-        free(folder);
-    }
-    free(copy);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_systems),
                                        cmocka_unit_test(test_pairs_by_hand),
                                        cmocka_unit_test(test_demo_recipe),
-                                       cmocka_unit_test(test_refused_systems),
                                        cmocka_unit_test(test_other_systems),
                                        cmocka_unit_test(test_resume),
                                        cmocka_unit_test(test_logits),
-                                       cmocka_unit_test(test_longbench),
-                                       cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_no_template),
-                                       cmocka_unit_test(test_published_recipes),
-                                       cmocka_unit_test(test_unknown_keys)};
+                                       cmocka_unit_test(test_longbench)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

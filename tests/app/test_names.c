@@ -143,7 +143,7 @@ static void test_where_the_cache_is(void **state) {
         assert_resolves("o/n", NULL, expected);
     }
     unsetenv("HUGGINGFACE_HUB_CACHE");
-    setenv("HF_HUB_CACHE", "~/.cache/huggingface/hub", 1);
+    setenv("HF_HUB_CACHE", "~/.cache/huggingface/hub/", 1);
     assert_resolves("o/n", NULL, "home/.cache/huggingface/hub/models--o--n/snapshots/1/");
     unsetenv("HOME");
     unsetenv("HF_HUB_CACHE");
@@ -242,7 +242,7 @@ static void test_verbs(void **state) {
             "--fuser", "me/fuser", "-p", question);
     assert_program_fails(&r, 1,
                          (const char *const[]){"me/other: no such file", "/hub (--models)",
-                                               "/no/such/ (the Hugging Face cache)",
+                                               "/no/such (the Hugging Face cache)",
                                                "download me/other", NULL});
     program_result_free(&r);
     free(hub);
