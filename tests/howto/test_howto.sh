@@ -1,9 +1,10 @@
 #!/bin/bash
 # Follows docs/HOWTO.md to the letter, in a copy of the tree: each page's files are written, its
 # changes made, its commands run, and their output compared with what the page says.
-# usage: CC=gcc SAN_FLAGS= tests/howto/test_howto.sh BUILD
+# usage: [CC=gcc] [SAN_FLAGS=] tests/howto/test_howto.sh BUILD
 # TMPDIR is removed by tests/run.
 build=$1
+CC=${CC:-gcc} # as in the Makefile
 root=$(mktemp -d)
 tree=$root/tree
 page=$PWD/docs/HOWTO.md

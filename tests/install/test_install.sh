@@ -2,9 +2,9 @@
 # What a user gets: make install into a fresh prefix, the examples built with nothing but pkg-config
 # and the installed header, the same from Python, the installed program with its own demo pair, and
 # make uninstall.
-# usage: CC=gcc SAN_FLAGS= tests/install/test_install.sh BUILD
+# usage: [CC=gcc] [SAN_FLAGS=] tests/install/test_install.sh
 # TMPDIR is removed by tests/run.
-build=$1
+CC=${CC:-gcc} # as in the Makefile
 root=$(mktemp -d)
 prefix=$root/prefix
 demo=$prefix/share/c2c/demo
