@@ -74,13 +74,19 @@ static c2c_status open_models(bench_world *w, c2c_error *error) {
                            error);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         free(parts[i]);
+    if (!status) /* Answers are as long as was asked for. */
+        w->models.receiver->config.eos_count = 0;
     return status;
+}
+
+static c2c_session_options session_options(const bench_world *w) {
+    return (c2c_session_options){.context = w->s->prompt_tokens + w->s->new_tokens,
+                                 .cache = (c2c_cache_type)w->s->cache};
 }
 
 static c2c_status open_sessions(bench_world *w, c2c_error *error) {
     const pair *p = &w->models;
-    const c2c_session_options options = {.context = w->s->prompt_tokens + w->s->new_tokens,
-                                         .cache = (c2c_cache_type)w->s->cache};
+    const c2c_session_options options = session_options(w);
     const c2c_pair fused = {.sharer = p->sharers[0], .fuser = p->fusers[0]};
     c2c_status status = c2c_session_open(&w->receiver, p->receiver, NULL, 0, &options, error);
     if (!status && p->sharer_count)
@@ -99,7 +105,7 @@ static c2c_status make_prompt(bench_world *w, c2c_error *error) {
     w->ids = malloc(tokens * sizeof *w->ids);
     w->times = malloc(repeat * sizeof *w->times);
     w->peaks = malloc(repeat * sizeof *w->peaks);
-    w->reads = malloc(repeat * sizeof *w->reads);
+    w->reads = calloc(repeat, sizeof *w->reads);
     if (!w->ids || !w->times || !w->peaks || !w->reads)
         return error_memory(error, tokens * sizeof *w->ids, "the prompt");
     for (size_t i = 0; i < tokens; i++)
@@ -122,14 +128,24 @@ static void sample_peak(bench_world *w, int64_t i) {
     w->peaks[i] = cpu_measure_peak(receiver->backend, receiver->math);
 }
 
-/* Of the weights that every token reads, where they are more than caches hold; else the rate that
- * was measured at the start. */
+/* Of the weights that every token reads, where they are more than caches hold. */
 static void sample_read(bench_world *w, int64_t i) {
     const c2c_model *model = w->models.receiver;
     size_t bytes = head_bytes(model);
-    w->reads[i] = w->figures.read;
     if (bytes >= CEILING_BYTES)
         w->reads[i] = cpu_measure_read_of(model->backend, model->head.data, bytes);
+}
+
+/* Small models' reads would come from a cache: memory for this alone stands in for their weights,
+ * once it is known how much the rest needed. */
+static c2c_status end_ceilings(bench_world *w, c2c_error *error) {
+    const c2c_model *receiver = w->models.receiver;
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) == 0)
+        w->figures.peak_rss = (double)usage.ru_maxrss * 1024;
+    if (head_bytes(receiver) >= CEILING_BYTES)
+        return C2C_STATUS_OK;
+    return cpu_measure_read(receiver->backend, &w->figures.read, error);
 }
 
 /* A whole prompt, up to the first token of the answer. */
@@ -169,142 +185,57 @@ static void time_fuser(bench_world *w) {
     w->figures.fuser_flops = 2 * weights * (double)rows;
 }
 
-/* Tokens one by one behind the prompt, as an answer is written: seconds of one. The id is given, so
- * that no end of sequence cuts the measurement. */
-static c2c_status time_decode(bench_world *w, c2c_session *session, c2c_error *error) {
+/* ---- Answers ------------------------------------------------------------------------------ */
+
+/* Lets every session of a batch answer the prompt, up to the first token. */
+static c2c_status begin_answers(const bench_world *w, c2c_batch *batch, c2c_error *error) {
     const c2c_plan plan = {.ids = w->ids, .token_count = w->s->prompt_tokens};
+    c2c_status status = C2C_STATUS_OK;
+    for (size_t i = 0; i < batch->count && !status; i++) {
+        c2c_session *session = c2c_batch_session(batch, i);
+        status = c2c_session_extend(session, &plan, NULL, error);
+        if (!status)
+            status = c2c_session_begin(session, w->s->new_tokens, NULL, NULL, error);
+    }
+    return status ? status : c2c_batch_step(batch, NULL, error);
+}
+
+/* The other tokens of all answers, which are written together: seconds of one step. The prompt is
+ * run for the first repeat alone; the others take back what the answers before them left. */
+static c2c_status time_decode(bench_world *w, c2c_batch *batch, bench_time *time,
+                              c2c_error *error) {
     int64_t steps = w->s->new_tokens - 1;
     c2c_status status = C2C_STATUS_OK;
+    for (size_t i = 0; i < batch->count; i++)
+        c2c_session_reset(c2c_batch_session(batch, i));
     for (int64_t i = 0; i < w->s->repeat && !status; i++) {
-        c2c_session_reset(session);
-        status = c2c_session_prefill(session, &plan, error);
+        status = begin_answers(w, batch, error);
         sample_read(w, i);
         double start = system_seconds();
-        for (int64_t n = 0; n < steps && !status; n++) {
-            status = session_step(session, w->ids[n % w->s->prompt_tokens], NULL, error);
-            int32_t id;
-            op_argmax(session->backend,
-                      &(argmax_args){.ids = session->batch->next,
-                                     .x = session->logits,
-                                     .rows = 1,
-                                     .features = session->receiver.model->config.vocabulary});
-            backend_download(session->backend, &id, session->batch->next, sizeof id);
-        }
+        for (int64_t n = 0; n < steps && !status; n++)
+            status = c2c_batch_step(batch, NULL, error);
         w->times[i] = (system_seconds() - start) / (double)steps;
     }
     if (!status)
-        w->figures.decode = time_of(w);
+        *time = time_of(w);
     return status;
 }
 
-/* ---- Several answers at once -------------------------------------------------------------- */
-
-/* B sequences in one pool of rows: `stride` rows each. */
-typedef struct batch_world {
-    backend *backend;
-    const c2c_model *model;
-    int64_t count, stride;
-    kv_cache cache;
-    decoder_scratch scratch;
-    decoder_batch batch;
-    void *logits, *next;
-} batch_world;
-
-static c2c_status batch_open(batch_world *b, const bench_world *w, c2c_error *error) {
-    const c2c_model *model = w->models.receiver;
-    *b = (batch_world){.backend = model->backend,
-                       .model = model,
-                       .count = w->s->batch,
-                       .stride = w->s->prompt_tokens + w->s->new_tokens};
-    size_t count = (size_t)b->count, vocabulary = (size_t)model->config.vocabulary;
-    c2c_status status;
-    if ((status = kv_cache_init(&b->cache, b->backend, &model->config,
-                                w->receiver->receiver.cache.type, b->count * b->stride, error)) ||
-        (status = decoder_scratch_init(&b->scratch, model, b->count, error)) ||
-        (status = decoder_batch_init(&b->batch, b->backend, b->count, b->count, b->count, error)) ||
-        (status =
-             backend_alloc(b->backend, &b->logits, count * vocabulary * sizeof(float), error)) ||
-        (status = backend_alloc(b->backend, &b->next, count * sizeof(int32_t), error)))
-        return status;
-    return C2C_STATUS_OK;
-}
-
-static void batch_close(batch_world *b) {
-    if (!b->backend)
-        return;
-    kv_cache_deinit(&b->cache);
-    decoder_scratch_deinit(&b->scratch);
-    decoder_batch_deinit(&b->batch);
-    backend_release(b->backend, b->logits);
-    backend_release(b->backend, b->next);
-}
-
-/* Every sequence holds the prompt that `from` holds, and stands before its next token. */
-static void batch_begin(batch_world *b, const c2c_session *from, int64_t prompt) {
-    for (int64_t i = 0; i < b->count; i++) {
-        const int32_t id = 0, row = (int32_t)(i * b->stride + prompt - 1);
-        const int32_t position = (int32_t)prompt - 1, at = (int32_t)i;
-        const cache_range range = {.row = (int32_t)(i * b->stride), .count = (int32_t)prompt};
-        kv_cache_copy(&b->cache, i * b->stride, &from->receiver.cache, 0, prompt);
-        backend_upload(b->backend, b->batch.ids + i, &id, sizeof id);
-        backend_upload(b->backend, b->batch.positions + i, &position, sizeof position);
-        backend_upload(b->backend, b->batch.index + i, &row, sizeof row);
-        backend_upload(b->backend, b->batch.q_start + i, &at, sizeof at);
-        backend_upload(b->backend, b->batch.range_start + i, &at, sizeof at);
-        backend_upload(b->backend, b->batch.ranges + i, &range, sizeof range);
-    }
-    const int32_t end = (int32_t)b->count;
-    backend_upload(b->backend, b->batch.q_start + b->count, &end, sizeof end);
-    backend_upload(b->backend, b->batch.range_start + b->count, &end, sizeof end);
-    b->batch.rows = b->batch.sequences = b->count;
-}
-
-/* One token of every sequence. */
-static void batch_step(batch_world *b) {
-    int64_t vocabulary = b->model->config.vocabulary;
-    int32_t id;
-    op_argmax(b->backend, &(argmax_args){.ids = b->next,
-                                         .x = b->logits,
-                                         .rows = b->count,
-                                         .features = vocabulary,
-                                         .x_stride = vocabulary});
-    op_step_advance(b->backend, &(step_advance_args){.ids = b->batch.ids,
-                                                     .positions = b->batch.positions,
-                                                     .index = b->batch.index,
-                                                     .ranges = b->batch.ranges,
-                                                     .range_start = b->batch.range_start,
-                                                     .next = b->next,
-                                                     .sequences = b->count});
-    decoder_forward(b->model, &b->scratch, &b->cache, &b->batch, b->model->config.layers,
-                    DECODER_OUTPUT);
-    decoder_logits(b->model, &b->scratch, b->logits, 0, b->count);
-    backend_download(b->backend, &id, b->batch.ids, sizeof id);
-}
-
+/* Of the receiver alone: who else took part in the prompt changes nothing of a step. */
 static c2c_status time_batch(bench_world *w, c2c_error *error) {
-    batch_world b;
-    int64_t steps = w->s->new_tokens - 1;
-    const c2c_plan plan = {.ids = w->ids, .token_count = w->s->prompt_tokens};
-    c2c_status status = batch_open(&b, w, error);
-    c2c_session_reset(w->receiver);
+    const c2c_session_options options = session_options(w);
+    c2c_batch *batch = NULL;
+    c2c_status status =
+        c2c_batch_open(&batch, w->models.receiver, NULL, 0, (size_t)w->s->batch, &options, error);
     if (!status)
-        status = c2c_session_prefill(w->receiver, &plan, error);
-    for (int64_t i = 0; i < w->s->repeat && !status; i++) {
-        batch_begin(&b, w->receiver, w->s->prompt_tokens);
-        double start = system_seconds();
-        for (int64_t n = 0; n < steps; n++)
-            batch_step(&b);
-        w->times[i] = (system_seconds() - start) / (double)steps;
-    }
-    if (!status)
-        w->figures.batch_decode = time_of(w);
-    batch_close(&b);
+        status = time_decode(w, batch, &w->figures.batch_decode, error);
+    c2c_batch_close(batch);
     return status;
 }
 
 /* ---- All of it ---------------------------------------------------------------------------- */
 
-static c2c_status begin_ceilings(bench_world *w, c2c_error *error) {
+static void describe(bench_world *w) {
     bench_figures *f = &w->figures;
     const c2c_model *receiver = w->models.receiver;
     f->isa = backend_cpu_isa(receiver->backend);
@@ -312,16 +243,14 @@ static c2c_status begin_ceilings(bench_world *w, c2c_error *error) {
     f->compute = receiver->math == LINEAR_BF16 ? C2C_COMPUTE_BF16 : C2C_COMPUTE_F32;
     f->cache = w->receiver->receiver.cache.type;
     f->int8 = receiver->layers[0].q.type == DTYPE_I8;
-    if (head_bytes(receiver) >= CEILING_BYTES)
-        return C2C_STATUS_OK;
-    return cpu_measure_read(receiver->backend, &f->read, error);
 }
 
 static c2c_status measure(bench_world *w, c2c_error *error) {
     bench_figures *f = &w->figures;
     double tokens = (double)w->s->prompt_tokens;
-    c2c_status status = begin_ceilings(w, error);
-    if (status || (status = time_prompt(w, w->receiver, &f->receiver_prefill, error)))
+    c2c_status status = time_prompt(w, w->receiver, &f->receiver_prefill, error);
+    describe(w);
+    if (status)
         return status;
     f->peak = bench_median(w->peaks, w->s->repeat);
     const model_config *r = &w->models.receiver->config;
@@ -339,14 +268,11 @@ static c2c_status measure(bench_world *w, c2c_error *error) {
         f->ttft_flops = prefill_flops(r, r->layers, replaced ? 1 : tokens) +
                         (w->models.fusers[0]->sharer_used ? f->sharer_flops : 0) + f->fuser_flops;
     }
-    status = time_decode(w, w->fused ? w->fused : w->receiver, error);
+    status = time_decode(w, (w->fused ? w->fused : w->receiver)->batch, &f->decode, error);
     f->read = status ? 0 : bench_median(w->reads, w->s->repeat);
     if (!status && w->s->batch > 1)
         status = time_batch(w, error);
-    struct rusage usage;
-    if (getrusage(RUSAGE_SELF, &usage) == 0)
-        f->peak_rss = (double)usage.ru_maxrss * 1024;
-    return status;
+    return status ? status : end_ceilings(w, error);
 }
 
 c2c_status bench_pair(const bench_settings *s, c2c_error *error) {
