@@ -144,7 +144,7 @@ test-golden:  ## compare with the numbers of another folder: make test-golden GO
 	$(make_now) golden-program
 	@$(B)/tests/golden/run_golden '$(GOLDEN)'
 
-bench: $(BENCH_BIN) $(PAIR_BIN)  ## measure the speed of ops and parsers
+bench: $(BENCH_BIN) $(PAIR_BIN)  ## measure the speed of every op, of threads and of training
 	@for program in $(BENCH_BIN); do echo "== $$program"; $$program || exit 1; done
 
 # The demo pair up to what its context holds; PAIR=DIR (build/bench/make_pair) as far as patience goes.

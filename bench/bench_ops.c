@@ -139,8 +139,17 @@ static const bench_row rows[] = {
      512.0 * 1024 * 4 * 2},
     ROWS("sum_rows 512 x 1024", OP_sum_rows, 512, 1024, 1),
     ROWS("add 512 x 1024", OP_add, 512, 1024, 3),
+    ROWS("add_difference 512 x 1024", OP_add_difference, 512, 1024, 4),
     ROWS("embed 512 x 1024", OP_embed, 512, 1024, 2),
+    ROWS("scatter_rows 512 x 1024", OP_scatter_rows, 512, 1024, 2),
+    ROWS("gather_rows 512 x 1024", OP_gather_rows, 512, 1024, 2),
+    ROWS("copy_rows 512 x 1024 (bf16 -> f32)", OP_copy_rows, 512, 1024, 1.5),
+    ROWS("zero 4 MB", OP_zero, 1, 4096 * 1024, 0.25), /* its features are bytes */
     ROWS("argmax 1 x 151936", OP_argmax, 1, 151936, 1),
+    ROWS("sample 1 x 151936", OP_sample, 1, 151936, 2),
+    ROWS("count_ids 1 x 151936", OP_count_ids, 1, 151936, 0),
+    {"step_advance 8", OP_step_advance, {.sequences = 8}, 0, 0},
+    ROWS("quantize 3072 x 1024", OP_quantize, 3072, 1024, 0.75),
     {"rope_table 512 x 64", OP_rope_table, {.rows = 512, .head_dim = 128}, 0, 512.0 * 128 * 4},
     {"rope 512 x 16 x 128", OP_rope, {HEADS, .rows = 512}, 0, 512.0 * 2048 * 4 * 2},
     {"rope_store 512 x (16 + 8 + 8) x 128",
@@ -182,6 +191,11 @@ static const bench_row rows[] = {
      {.groups = 1, .rows = 512, .features = 1024, .w_type = DTYPE_BF16, .optional = true},
      0,
      512.0 * 1024 * 4 * 4},
+    {"layernorm backward 512 x 1024",
+     OP_layernorm_backward,
+     {.groups = 1, .rows = 512, .features = 1024, .w_type = DTYPE_BF16, .optional = true},
+     0,
+     512.0 * 1024 * 4 * 4},
     {"activate backward 512 x 3072 (silu, up)",
      OP_activate_backward,
      {.groups = 1, .rows = 512, .features = 3072, .optional = true, .in_place = true},
@@ -197,10 +211,20 @@ static const bench_row rows[] = {
      {HEADS, .rows = 512, .optional = true, .activation = ACTIVATION_RELU},
      0,
      512.0 * 1024 * 4 * 7},
+    {"rope backward 512 x 16 x 128",
+     OP_rope_backward,
+     {HEADS, .rows = 512},
+     0,
+     512.0 * 2048 * 4 * 3},
+    ROWS("accumulate 512 x 1024", OP_accumulate, 512, 1024, 3),
+    ROWS("sum_rows backward 512 x 1024", OP_sum_rows_backward, 512, 1024, 2),
+    ROWS("gather_rows backward 512 x 1024", OP_gather_rows_backward, 512, 1024, 1),
+    ROWS("scatter_rows backward 512 x 1024", OP_scatter_rows_backward, 512, 1024, 3),
     ROWS("uniforms 512 x 1024", OP_uniforms, 512, 1024, 1),
     ROWS("dropout 512 x 1024", OP_dropout, 512, 1024, 2),
     ROWS("cross_entropy 64 x 151936", OP_cross_entropy, 64, 151936, 3),
     ROWS("squared_norm 4M", OP_squared_norm, 4096, 1024, 1),
+    ROWS("scale 4M", OP_scale, 4096, 1024, 2),
     ROWS("adamw 4M", OP_adamw, 4096, 1024, 7),
 };
 
@@ -265,6 +289,19 @@ static bool bench(backend *b, const bench_row *row) {
     return true;
 }
 
+/* The table is of all ops: names one that has no row. */
+static bool is_whole(void) {
+    bool there[OP_COUNT] = {false};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        there[rows[i].kind] = true;
+    for (int i = 0; i < OP_COUNT; i++)
+        if (!there[i]) {
+            fprintf(stderr, "bench_ops: no row for %s\n", op_infos[i].name);
+            return false;
+        }
+    return true;
+}
+
 int main(int count, char **words) {
     int threads = count > 1 ? (int)strtol(words[1], NULL, 10) : system_processors();
     cpu_isa isa = cpu_isa_best();
@@ -283,5 +320,5 @@ int main(int count, char **words) {
     for (size_t i = 0; good && i < sizeof rows / sizeof *rows; i++)
         good = bench(b, &rows[i]);
     backend_close(b);
-    return good ? 0 : 1;
+    return good && is_whole() ? 0 : 1;
 }
