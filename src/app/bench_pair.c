@@ -200,14 +200,12 @@ static c2c_status begin_answers(const bench_world *w, c2c_batch *batch, c2c_erro
     return status ? status : c2c_batch_step(batch, NULL, error);
 }
 
-/* The other tokens of all answers, which are written together: seconds of one step. The prompt is
- * run for the first repeat alone; the others take back what the answers before them left. */
+/* The other tokens of all answers, which are written together: seconds of one step. A session that
+ * holds the prompt already does not run it again: it takes back what was answered before. */
 static c2c_status time_decode(bench_world *w, c2c_batch *batch, bench_time *time,
                               c2c_error *error) {
     int64_t steps = w->s->new_tokens - 1;
     c2c_status status = C2C_STATUS_OK;
-    for (size_t i = 0; i < batch->count; i++)
-        c2c_session_reset(c2c_batch_session(batch, i));
     for (int64_t i = 0; i < w->s->repeat && !status; i++) {
         status = begin_answers(w, batch, error);
         sample_read(w, i);
@@ -243,32 +241,41 @@ static void describe(bench_world *w) {
     f->compute = receiver->math == LINEAR_BF16 ? C2C_COMPUTE_BF16 : C2C_COMPUTE_F32;
     f->cache = w->receiver->receiver.cache.type;
     f->int8 = receiver->layers[0].q.type == DTYPE_I8;
+    f->fused = w->fused != NULL;
+}
+
+/* The fuser last: it writes over the rows that answers read. */
+static c2c_status measure_fused(bench_world *w, c2c_error *error) {
+    bench_figures *f = &w->figures;
+    const c2c_fuser *fuser = w->models.fusers[0];
+    const model_config *r = &w->models.receiver->config, *c = &w->models.sharers[0]->config;
+    double tokens = (double)w->s->prompt_tokens;
+    f->sharer_flops = prefill_flops(c, c->layers, tokens);
+    c2c_status status = time_prompt(w, w->sharer, &f->sharer_prefill, error);
+    if (!status)
+        status = time_prompt(w, w->fused, &f->ttft, error);
+    if (!status)
+        status = time_decode(w, w->fused->batch, &f->decode, error);
+    if (status)
+        return status;
+    time_fuser(w);
+    f->ttft_flops = prefill_flops(r, r->layers, fuser->replaces ? 1 : tokens) +
+                    (fuser->sharer_used ? f->sharer_flops : 0) + f->fuser_flops;
+    return C2C_STATUS_OK;
 }
 
 static c2c_status measure(bench_world *w, c2c_error *error) {
     bench_figures *f = &w->figures;
-    double tokens = (double)w->s->prompt_tokens;
-    c2c_status status = time_prompt(w, w->receiver, &f->receiver_prefill, error);
-    describe(w);
-    if (status)
-        return status;
-    f->peak = bench_median(w->peaks, w->s->repeat);
     const model_config *r = &w->models.receiver->config;
+    double tokens = (double)w->s->prompt_tokens;
+    describe(w);
     f->receiver_flops = prefill_flops(r, r->layers, tokens);
     f->decode_bytes = decode_bytes(w->models.receiver, f->cache, tokens);
-    f->fused = w->fused != NULL;
-    if (f->fused) {
-        const model_config *c = &w->models.sharers[0]->config;
-        f->sharer_flops = prefill_flops(c, c->layers, tokens);
-        if ((status = time_prompt(w, w->sharer, &f->sharer_prefill, error)) ||
-            (status = time_prompt(w, w->fused, &f->ttft, error)))
-            return status;
-        time_fuser(w);
-        bool replaced = w->models.fusers[0]->replaces;
-        f->ttft_flops = prefill_flops(r, r->layers, replaced ? 1 : tokens) +
-                        (w->models.fusers[0]->sharer_used ? f->sharer_flops : 0) + f->fuser_flops;
-    }
-    status = time_decode(w, (w->fused ? w->fused : w->receiver)->batch, &f->decode, error);
+    c2c_status status = time_prompt(w, w->receiver, &f->receiver_prefill, error);
+    f->peak = status ? 0 : bench_median(w->peaks, w->s->repeat);
+    if (!status)
+        status = f->fused ? measure_fused(w, error)
+                          : time_decode(w, w->receiver->batch, &f->decode, error);
     f->read = status ? 0 : bench_median(w->reads, w->s->repeat);
     if (!status && w->s->batch > 1)
         status = time_batch(w, error);
