@@ -219,8 +219,9 @@ c2c_status thread_pool_new(thread_pool **pool, int threads, c2c_error *error);
 void thread_pool_free(thread_pool *pool);
 int thread_pool_size(const thread_pool *pool);
 /* Calls task(context, i, worker) once for every i in 0 .. count-1, in any order, and returns when
- * all are done. Split work by its size, never by the number of threads, so that results do not
- * depend on it. Callers on several threads take turns. A task must not call this. */
+ * all are done. Parts next to each other run on one thread for the most part, and so do parts at
+ * the same place of two jobs. Split work by its size, never by the number of threads, so that
+ * results do not depend on it. Callers on several threads take turns. A task must not call this. */
 void thread_pool_run(thread_pool *pool, int64_t count, thread_task task, void *context);
 
 /* The same in two phases: no part of the second begins before all of the first are done. Costs one

@@ -1,4 +1,7 @@
-/* threads.c - the thread pool: one job at a time, parts claimed in order from one counter.
+/* threads.c - the thread pool: one job at a time, whose parts are cut into as many runs as there
+ * are threads. Each thread claims parts of its own run, in order, then of those that others have
+ * not finished. So a thread finds in its caches what it wrote in the job before, where parts are
+ * alike, and reads weights that lie one behind the other.
  *
  * The caller works on its job like everyone else and would finish it alone, so a worker that still
  * sleeps, or wakes up late, costs nobody any time. What the caller must know is who is *inside* the
@@ -9,9 +12,8 @@
  * word is zero. All changes of one word stand in one order, so each worker either entered before
  * the door closed, and is waited for, or did not enter.
  *
- * A job may have two phases, whose parts are counted through. Who claims a part of the second waits
- * until the first is done; all of its parts are in somebody's hands by then, and who holds one
- * waits for nobody. */
+ * A job may have two phases. Who finds no part of the first left waits until it is done: all of its
+ * parts are in somebody's hands by then, and who holds one waits for nobody. */
 #include "base/base.h"
 
 #include <pthread.h>
@@ -32,6 +34,14 @@ typedef struct worker {
     int index;
 } worker;
 
+/* Parts next .. end-1, which one thread claims before others do. Everyone writes `next`. */
+typedef struct part_run {
+    _Alignas(64) atomic_llong next;
+    int64_t end;
+} part_run;
+
+#define PHASES 2
+
 struct thread_pool {
     int threads;
     worker *workers; /* threads - 1; the caller is worker 0 */
@@ -47,13 +57,13 @@ struct thread_pool {
     atomic_bool stop;
 
     /* The job: written while the door is closed and nobody is inside, read inside only. */
-    thread_phase phases[2];
+    thread_phase phases[PHASES];
     void *context;
+    part_run *runs; /* [PHASES][threads] */
 
     /* The two words that everyone writes have cache lines of their own. */
     _Alignas(64) atomic_uint door;
-    _Alignas(64) atomic_llong next; /* next part to claim */
-    _Alignas(64) atomic_llong done; /* parts of the first phase; not counted without a second */
+    _Alignas(64) atomic_llong done; /* parts of the first phase */
 };
 
 static inline void cpu_relax(void) {
@@ -73,23 +83,32 @@ static void wait_a_moment(int *spins) {
         sched_yield();
 }
 
-static void run_parts(thread_pool *pool, int index) {
-    const thread_phase first = pool->phases[0], second = pool->phases[1];
-    for (;;) {
-        int64_t part = atomic_fetch_add_explicit(&pool->next, 1, memory_order_relaxed);
-        if (part < first.count) {
-            first.task(pool->context, part, index);
-            if (second.count > 0)
-                atomic_fetch_add_explicit(&pool->done, 1, memory_order_release);
-            continue;
+/* Claims and runs parts until none is left; how many it were. */
+static int64_t run_phase(thread_pool *pool, int phase, int index) {
+    const thread_task task = pool->phases[phase].task;
+    int64_t done = 0;
+    for (int i = 0; i < pool->threads; i++) {
+        part_run *run = &pool->runs[phase * pool->threads + (index + i) % pool->threads];
+        while (atomic_load_explicit(&run->next, memory_order_relaxed) < run->end) {
+            int64_t part = atomic_fetch_add_explicit(&run->next, 1, memory_order_relaxed);
+            if (part >= run->end)
+                break;
+            task(pool->context, part, index);
+            done++;
         }
-        part -= first.count;
-        if (part >= second.count)
-            return;
-        for (int spins = 0; atomic_load_explicit(&pool->done, memory_order_acquire) < first.count;)
-            wait_a_moment(&spins);
-        second.task(pool->context, part, index);
     }
+    return done;
+}
+
+static void run_parts(thread_pool *pool, int index) {
+    int64_t first = pool->phases[0].count, done = run_phase(pool, 0, index);
+    if (pool->phases[1].count == 0)
+        return;
+    if (done > 0)
+        atomic_fetch_add_explicit(&pool->done, done, memory_order_release);
+    for (int spins = 0; atomic_load_explicit(&pool->done, memory_order_acquire) < first;)
+        wait_a_moment(&spins);
+    run_phase(pool, 1, index);
 }
 
 /* ---- A worker's side ---------------------------------------------------------------------- */
@@ -156,6 +175,16 @@ static void close_door(thread_pool *pool) {
     }
 }
 
+/* Cuts the phases' parts into runs of about the same number. */
+static void cut_runs(thread_pool *pool) {
+    for (int i = 0; i < PHASES * pool->threads; i++) {
+        const int64_t count = pool->phases[i / pool->threads].count, place = i % pool->threads;
+        pool->runs[i].end = count * (place + 1) / pool->threads;
+        atomic_store_explicit(&pool->runs[i].next, count * place / pool->threads,
+                              memory_order_relaxed);
+    }
+}
+
 void thread_pool_run_phases(thread_pool *pool, const thread_phase phases[2], void *context) {
     int64_t most = max_i64(phases[0].count, phases[1].count);
     pthread_mutex_lock(&pool->turn);
@@ -169,7 +198,7 @@ void thread_pool_run_phases(thread_pool *pool, const thread_phase phases[2], voi
     pool->phases[0] = phases[0];
     pool->phases[1] = phases[1];
     pool->context = context;
-    atomic_store_explicit(&pool->next, 0, memory_order_relaxed);
+    cut_runs(pool);
     atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
     atomic_fetch_or_explicit(&pool->door, OPEN, memory_order_release);
     announce(pool, most - 1);
@@ -212,8 +241,9 @@ c2c_status thread_pool_new(thread_pool **out, int threads, c2c_error *error) {
     pthread_cond_init(&pool->wake, NULL);
     c2c_status status = C2C_STATUS_OK;
     pool->workers = calloc((size_t)threads, sizeof *pool->workers);
-    if (!pool->workers) {
-        status = error_memory(error, (size_t)threads * sizeof *pool->workers, "the thread pool");
+    pool->runs = aligned_alloc(64, PHASES * (size_t)threads * sizeof *pool->runs);
+    if (!pool->workers || !pool->runs) {
+        status = error_memory(error, (size_t)threads * sizeof *pool->runs, "the thread pool");
         goto done;
     }
     for (int i = 1; i < threads; i++) {
@@ -245,6 +275,7 @@ void thread_pool_free(thread_pool *pool) {
     pthread_mutex_destroy(&pool->lock);
     pthread_mutex_destroy(&pool->turn);
     free(pool->workers);
+    free(pool->runs);
     free(pool);
 }
 

@@ -16,12 +16,6 @@
 #define ENOUGH_BLOCKS 16
 #define SMALL_OUTS    (LINEAR_PART_OUTS / 2)
 
-/* Of so many rows, or fewer, up to PART_BLOCKS blocks are one part, as long as PARTS_TO_GO such
- * parts are to come. */
-#define FEW_ROWS    16
-#define PART_BLOCKS 4
-#define PARTS_TO_GO 8
-
 /* A unit is a block of rows of one group, or of all groups where they share their rows; a job is
  * the units first .. first + units - 1. */
 typedef struct linear_job {
@@ -122,34 +116,13 @@ static void run_block(const linear_job *job, int64_t unit, int64_t block) {
     job->kernel->run(&args, &part);
 }
 
-/* A block of few rows is little work, and reading weights wants no interruption: several blocks are
- * one part; towards the end, where threads wait for each other, one. Part `index` of a unit begins
- * with the returned block and has *count; behind the last one there are none. */
-static int64_t part_blocks(const linear_job *job, int64_t index, int64_t *count) {
-    const int64_t most = job->args->rows <= FEW_ROWS ? PART_BLOCKS : 1;
-    const int64_t full = max_i64(0, job->out_blocks - most * PARTS_TO_GO) / most;
-    int64_t begin = min_i64(index, full) * most;
-    for (int64_t i = min_i64(index, full);; i++, begin += *count) {
-        *count = max_i64(1, min_i64(most, (job->out_blocks - begin) / PARTS_TO_GO));
-        if (i == index || begin >= job->out_blocks)
-            return begin;
-    }
-}
-
-static int64_t count_parts(const linear_job *job) {
-    int64_t parts = 0, count;
-    while (part_blocks(job, parts, &count) < job->out_blocks)
-        parts++;
-    return parts;
-}
-
-/* Parts that use the same weights follow each other. */
+/* Group by group; parts that use the same weights follow each other. */
 static void run_part(void *context, int64_t index, int worker) {
     (void)worker;
     const linear_job *job = context;
-    int64_t count, block = part_blocks(job, index / job->units, &count);
-    for (; count > 0; count--, block++)
-        run_block(job, index % job->units, block);
+    int64_t rows = job->units % job->row_blocks ? job->units : job->row_blocks;
+    int64_t parts = job->out_blocks * rows, part = index % parts;
+    run_block(job, index / parts * rows + part % rows, part / rows);
 }
 
 static void run_all(void *context, int64_t index, int worker) {
@@ -170,7 +143,7 @@ static void run_job(linear_job *job) {
         return;
     }
     const thread_phase phases[2] = {{job->units * job->pack_parts, pack_part},
-                                    {job->units * count_parts(job), run_part}};
+                                    {job->units * job->out_blocks, run_part}};
     thread_pool_run_phases(pool, phases, job);
 }
 
