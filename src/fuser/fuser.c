@@ -171,8 +171,8 @@ c2c_status c2c_fuser_open(c2c_fuser **out, const c2c_model *receiver, const c2c_
         return status;
     for (int i = 0; i < fuser->projector_count && !status; i++)
         if (fuser->projectors[i].tensors)
-            status =
-                projector_panels_make(&fuser->projectors[i], fuser->backend, receiver->math, error);
+            status = projector_panels_make(&fuser->projectors[i], fuser->backend, receiver->math,
+                                           fuser->weight_bytes, error);
     if (!status)
         status = fuser_attach(fuser, receiver, sharer, error);
     if (status) {

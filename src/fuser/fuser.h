@@ -241,7 +241,8 @@ c2c_status projector_open(projector *p, backend *b, const char *folder, int inde
 /* The last step of opening: checks p->tensors against p->spec and imports them. */
 c2c_status projector_bind(projector *p, backend *b, c2c_error *error);
 /* Puts bf16 matrices into panels where the backend gains from it. */
-c2c_status projector_panels_make(projector *p, backend *b, linear_math math, c2c_error *error);
+c2c_status projector_panels_make(projector *p, backend *b, linear_math math, int64_t fuser_bytes,
+                                 c2c_error *error);
 void projector_close(projector *p, backend *b);
 
 /* ---- New projectors (start.c) ------------------------------------------------------------- */

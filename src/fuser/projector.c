@@ -231,7 +231,7 @@ c2c_status projector_bind(projector *p, backend *b, c2c_error *error) {
     return status;
 }
 
-static c2c_status make_panels(projector *p, backend *b, linear_math math,
+static c2c_status make_panels(projector *p, backend *b, linear_math math, int64_t fuser_bytes,
                               const projector_slots *slots, branch which, c2c_error *error) {
     c2c_status status = C2C_STATUS_OK;
     p->panels[which] = calloc((size_t)slots->count, sizeof *p->panels[which]);
@@ -241,21 +241,22 @@ static c2c_status make_panels(projector *p, backend *b, linear_math math,
         const int64_t *shape = slots->items[i].shape;
         const void *weight = p->weights[which][i];
         if (weight && slots->items[i].rank == 2 && p->types[i] == DTYPE_BF16 &&
-            backend_wants_panels(b, math, shape[1]))
+            backend_wants_panels(b, math, shape[1], fuser_bytes))
             status = backend_make_panels(b, &p->panels[which][i], weight, shape[0], shape[1],
                                          shape[1], error);
     }
     return status;
 }
 
-c2c_status projector_panels_make(projector *p, backend *b, linear_math math, c2c_error *error) {
+c2c_status projector_panels_make(projector *p, backend *b, linear_math math, int64_t fuser_bytes,
+                                 c2c_error *error) {
     projector_slots *slots = calloc(1, sizeof *slots);
     c2c_status status = C2C_STATUS_OK;
     if (!slots)
         return error_memory(error, sizeof *slots, "a projector");
     p->spec.kind->slots(&p->spec, slots);
     for (int which = 0; which < BRANCH_COUNT && !status; which++)
-        status = make_panels(p, b, math, slots, which, error);
+        status = make_panels(p, b, math, fuser_bytes, slots, which, error);
     free(slots);
     return status;
 }

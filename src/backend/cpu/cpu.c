@@ -71,11 +71,14 @@ static c2c_status cpu_reserve(backend *b, size_t features, c2c_error *error) {
     return C2C_STATUS_OK;
 }
 
-/* Longer rows are multiplied as they lie: folding their sums costs little. */
+/* Longer rows are multiplied as they lie: folding their sums costs little. So are weights that do
+ * not stay in a cache: where few rows wait for memory, and a copy of everything would be felt. */
 #define PANEL_INPUTS 512
+#define PANEL_BYTES  ((int64_t)32 << 20)
 
-static bool cpu_wants_panels(backend *b, linear_math math, int64_t in) {
-    return cpu_of(b)->kernels->linear_panels && math == LINEAR_BF16 && in <= PANEL_INPUTS;
+static bool cpu_wants_panels(backend *b, linear_math math, int64_t in, int64_t bytes) {
+    return cpu_of(b)->kernels->linear_panels && math == LINEAR_BF16 && in <= PANEL_INPUTS &&
+           bytes <= PANEL_BYTES;
 }
 
 static void cpu_run(backend *b, op_kind kind, const void *args) {
