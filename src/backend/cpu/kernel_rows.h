@@ -264,20 +264,19 @@ static void kernel_rope_store(const void *args, int64_t group, int64_t begin, in
     const head_norm q_norm = {a->q_norm, a->q_norm_type, a->epsilon};
     const head_norm k_norm = {a->k_norm, a->k_norm_type, a->epsilon};
     int64_t d = a->head_dim, features = a->kv_heads * d, size = (int64_t)dtype_size(a->kv_type);
-    for (int64_t n = begin; n < end; n++) {
-        const float *cosines = a->table + n * d;
-        for (int64_t h = 0; a->q && h < a->heads; h++) {
+    /* One kind after the other: rows that follow each other are fetched ahead. */
+    for (int64_t n = begin; a->q && n < end; n++)
+        for (int64_t h = 0; h < a->heads; h++) {
             float *q = a->q + (n * a->heads + h) * d;
-            place_head(q, DTYPE_F32, q, q_norm, cosines, d / 2);
+            place_head(q, DTYPE_F32, q, q_norm, a->table + n * d, d / 2);
         }
-        if (!a->k)
-            continue;
-        int64_t at = a->index[n] * a->kv_stride * size;
+    for (int64_t n = begin; a->k && n < end; n++)
         for (int64_t g = 0; g < a->kv_heads; g++)
-            place_head((char *)a->keys + at + g * d * size, a->kv_type, a->k + n * features + g * d,
-                       k_norm, cosines, d / 2);
-        copy_row((char *)a->values + at, a->kv_type, a->v + n * features, DTYPE_F32, features);
-    }
+            place_head((char *)a->keys + (a->index[n] * a->kv_stride + g * d) * size, a->kv_type,
+                       a->k + n * features + g * d, k_norm, a->table + n * d, d / 2);
+    for (int64_t n = begin; a->k && n < end; n++)
+        copy_row((char *)a->values + a->index[n] * a->kv_stride * size, a->kv_type,
+                 a->v + n * features, DTYPE_F32, features);
 }
 
 static void kernel_gather_rows(const void *args, int64_t group, int64_t begin, int64_t end) {

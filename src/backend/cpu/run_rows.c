@@ -2,13 +2,14 @@
  * parts of about equal work for the threads. */
 #include "backend/cpu/cpu.h"
 
-/* A part takes a microsecond or two. Small ops are cut into SMALL_PARTS smaller ones: threads that
- * wait for the next op, as in a prompt, come together in a fifth of one. */
-#define PART_WORK   16384
-#define SMALL_PARTS 4
+/* An op is cut into about PARTS, which may be small: threads that wait for the next op, as in a
+ * prompt, come together in a fifth of a microsecond. Those of large ops are large, for threads that
+ * take turns with a few rows each fetch ahead what the other one writes. */
+#define PARTS     16
+#define MOST_WORK 131072
 
-/* Less than this is done before another thread has begun. */
-#define INLINE_WORK 8192
+/* A few tenths of a microsecond; up to two of them are done before another thread has begun. */
+#define LEAST_WORK 4096
 
 /* An op as a grid of rows. */
 typedef struct row_grid {
@@ -88,12 +89,13 @@ void cpu_run_rows(cpu_backend *cpu, op_kind kind, const void *args) {
         return;
     int64_t row_work = max_i64(job.grid.work, 1);
     double work = (double)(job.grid.groups * job.grid.rows) * (double)row_work;
-    if (work <= INLINE_WORK) {
+    if (work <= 2 * LEAST_WORK) {
         thread_pool_run(cpu->pool, 1, run_all, &job);
         return;
     }
-    int64_t part_work = work < SMALL_PARTS * PART_WORK ? (int64_t)work / SMALL_PARTS : PART_WORK;
-    job.block = max_i64(part_work / row_work, 1);
+    double part = work / PARTS;
+    part = part < LEAST_WORK ? LEAST_WORK : part > MOST_WORK ? MOST_WORK : part;
+    job.block = max_i64((int64_t)part / row_work, 1);
     job.blocks = (job.grid.rows + job.block - 1) / job.block;
     thread_pool_run(cpu->pool, job.grid.groups * job.blocks, run_part, &job);
 }
