@@ -116,10 +116,10 @@ done
 echo "$TOKENS tokens, $THREADS threads, medians of $ROUNDS rounds: ours, the peer's, how much better"
 row "prefill bf16, tokens/s, llama.cpp" "$(median bf16.receiver_prefill_tok_s)" \
     "$(median llama_bf16.prefill)" "at least 6 (with AMX)"
-share "  share of the products measured" "$(median bf16.prefill_peak_share)" "at least 0.25"
+share "prefill bf16, share of the products measured" "$(median bf16.prefill_peak_share)" "at least 0.25"
 row "decode bf16, tokens/s, llama.cpp" "$(median bf16.decode_tok_s)" \
     "$(median llama_bf16.decode)" "at least 1.3"
-share "  share of the bandwidth measured" "$(median bf16.decode_bandwidth_share)" "at least 0.85"
+share "decode bf16, share of the bandwidth measured" "$(median bf16.decode_bandwidth_share)" "at least 0.85"
 row "decode int8, tokens/s, llama.cpp Q8_0" "$(median int8.decode_tok_s)" \
     "$(median llama_q8.decode)" "at least 1.3"
 row "prefill int8, tokens/s, our bf16" "$(median int8.receiver_prefill_tok_s)" \
