@@ -79,8 +79,8 @@ static void test_unknown_keys(void **state) {
         "output: {ouput_dir: x, output_dir: %s}\n";
     static const char *const expected[] = {
         "model: unknown key \"max_lenght\", which is not used; did you mean \"max_length\"?",
-        "model.generation_config: unknown key \"temprature\", which is not used; did you mean "
-        "\"temperature\"?",
+        ("model.generation_config: unknown key \"temprature\", which is not used; did you mean "
+         "\"temperature\"?"),
         "eval: unknown key \"use_cots\", which is not used; did you mean \"use_cot\"?",
         "eval: unknown key \"colour\", which is not used\n",
         "output: unknown key \"ouput_dir\", which is not used; did you mean \"output_dir\"?"};
