@@ -123,8 +123,8 @@ static void test_streamed_bytes(void **state) {
                                            "",
                                            "中b",
                                            "",
-                                           "\xef\xbf\xbd"
-                                           "b"};
+                                           ("\xef\xbf\xbd"
+                                            "b")};
     parts p = {.decoder = LLAMA, .model = MARKS};
     tokenizer *t;
     text_stream s;

@@ -77,8 +77,8 @@ static void test_character_with_its_last_byte(void **state) {
                                            "",
                                            "🙂",
                                            "",
-                                           "\xef\xbf\xbd"
-                                           "a"};
+                                           ("\xef\xbf\xbd"
+                                            "a")};
     text_stream s;
     text_stream_init(&s, t, false);
     for (size_t i = 0; i < 6; i++) {

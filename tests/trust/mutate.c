@@ -121,8 +121,8 @@ static void mutate_template(mutation *m, buffer *b) {
         "{{ 10 ** 400 }}",
         "{{ 7 // 0 }}",
         "{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}",
-        "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}"
-        "{% endfor %}{{ ns.s }}",
+        ("{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}"
+         "{% endfor %}{{ ns.s }}"),
         "{{ messages|map(attribute='role')|join(',')|upper|replace('', 'x') }}",
         "{{ messages[-1].content.split('').x.y.z }}",
         "{{ '%99999999d' % 3 }}",
