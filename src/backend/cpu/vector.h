@@ -342,11 +342,15 @@ KERNEL_INLINE vec vec_exp(vec x) {
     p = vec_fma(p, r, vec_set(0.5f));
     p = vec_fma(p, r, vec_set(1.0f));
     p = vec_fma(p, r, vec_set(1.0f));
+#if LANES == 16
+    return _mm512_scalef_ps(p, n); /* p 2^n, rounded once, as below */
+#else
     /* 2^n in two factors: it may be subnormal, or above the largest power of two */
     vec_ints k = (vec_ints)shifted - (vec_ints)vec_set(magic);
     vec_ints half = k >> 1;
     vec a = (vec)((vec_bits)(half + 127) << 23), b = (vec)((vec_bits)(k - half + 127) << 23);
     return p * a * b;
+#endif
 }
 
 /* log(x) of a positive normal number, about 1 ulp: x = 2^e m with m between sqrt(1/2) and sqrt(2),
