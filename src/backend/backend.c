@@ -93,8 +93,8 @@ c2c_status backend_reserve(backend *b, size_t features, c2c_error *error) {
     return b->class->reserve(b, features, error);
 }
 
-bool backend_wants_panels(backend *b, linear_math math, int64_t in, int64_t bytes) {
-    return b->class->wants_panels && b->class->wants_panels(b, math, in, bytes);
+bool backend_wants_panels(backend *b, linear_math math, int64_t out, int64_t in, int64_t bytes) {
+    return b->class->wants_panels && b->class->wants_panels(b, math, out, in, bytes);
 }
 
 c2c_status backend_make_panels(backend *b, const uint16_t **panels, const void *matrix,

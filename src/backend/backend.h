@@ -482,7 +482,8 @@ typedef struct backend_class {
                          c2c_error *error);
     void (*release_import)(backend *b, const void *memory);
     c2c_status (*reserve)(backend *b, size_t features, c2c_error *error);
-    bool (*wants_panels)(backend *b, linear_math math, int64_t in, int64_t bytes); /* NULL: never */
+    bool (*wants_panels)(backend *b, linear_math math, int64_t out, int64_t in,
+                         int64_t bytes); /* NULL: never */
     void (*run)(backend *b, op_kind kind, const void *args);
     void (*upload)(backend *b, void *memory, const void *host, size_t bytes);
     void (*download)(backend *b, void *host, const void *memory, size_t bytes);
@@ -523,10 +524,10 @@ void backend_release_import(backend *b, const void *memory);
 /* Says that ops will see rows of up to `features` elements; before the first op that does. */
 c2c_status backend_reserve(backend *b, size_t features, c2c_error *error);
 
-/* Whether products of bf16 matrices with `in` columns gain from panels, so that the caller should
+/* Whether products of bf16 matrices [out, in] gain from panels, so that the caller should
  * make them once and give them to every linear; `bytes` are those of all weights that are used one
  * after the other. */
-bool backend_wants_panels(backend *b, linear_math math, int64_t in, int64_t bytes);
+bool backend_wants_panels(backend *b, linear_math math, int64_t out, int64_t in, int64_t bytes);
 /* Panels of a [rows, features] matrix in new memory, which backend_release gives back. */
 c2c_status backend_make_panels(backend *b, const uint16_t **panels, const void *matrix,
                                int64_t rows, int64_t features, int64_t stride, c2c_error *error);

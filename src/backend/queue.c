@@ -220,8 +220,9 @@ static c2c_status queue_reserve(backend *b, size_t features, c2c_error *error) {
     return backend_reserve(queue_of(b)->cpu, features, error);
 }
 
-static bool queue_wants_panels(backend *b, linear_math math, int64_t in, int64_t bytes) {
-    return backend_wants_panels(queue_of(b)->cpu, math, in, bytes);
+static bool queue_wants_panels(backend *b, linear_math math, int64_t out, int64_t in,
+                               int64_t bytes) {
+    return backend_wants_panels(queue_of(b)->cpu, math, out, in, bytes);
 }
 
 static void queue_close(backend *b) {

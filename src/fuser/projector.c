@@ -241,7 +241,7 @@ static c2c_status make_panels(projector *p, backend *b, linear_math math, int64_
         const int64_t *shape = slots->items[i].shape;
         const void *weight = p->weights[which][i];
         if (weight && slots->items[i].rank == 2 && p->types[i] == DTYPE_BF16 &&
-            backend_wants_panels(b, math, shape[1], fuser_bytes))
+            backend_wants_panels(b, math, shape[0], shape[1], fuser_bytes))
             status = backend_make_panels(b, &p->panels[which][i], weight, shape[0], shape[1],
                                          shape[1], error);
     }

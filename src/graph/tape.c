@@ -431,8 +431,9 @@ static c2c_status inner_reserve(backend *b, size_t features, c2c_error *error) {
     return backend_reserve(tape_of(b)->inner, features, error);
 }
 
-static bool inner_wants_panels(backend *b, linear_math math, int64_t in, int64_t bytes) {
-    return backend_wants_panels(tape_of(b)->inner, math, in, bytes);
+static bool inner_wants_panels(backend *b, linear_math math, int64_t out, int64_t in,
+                               int64_t bytes) {
+    return backend_wants_panels(tape_of(b)->inner, math, out, in, bytes);
 }
 
 static void inner_upload(backend *b, void *memory, const void *host, size_t bytes) {

@@ -105,9 +105,10 @@ typedef struct product {
 
 #define MOST_PRODUCTS 3
 
-/* Whether two products may stand in one call: numbers of one type. */
+/* Whether two products may stand in one call: numbers of one type, and panels of both or none. */
 static bool same_types(const product *a, const product *b) {
     return a->w.type == b->w.type && a->accumulate == b->accumulate &&
+           !a->w.panels == !b->w.panels &&
            (!a->bias.data || !b->bias.data || a->bias.type == b->bias.type);
 }
 

@@ -5,8 +5,8 @@
 
 static c2c_status make_panels(c2c_model *model, const model_matrix *m, c2c_error *error) {
     weight *w = m->w;
-    if (w->type != DTYPE_BF16 ||
-        !backend_wants_panels(model->backend, model->math, m->columns, model->weight_bytes))
+    if (w->type != DTYPE_BF16 || !backend_wants_panels(model->backend, model->math, m->rows,
+                                                       m->columns, model->weight_bytes))
         return C2C_STATUS_OK;
     c2c_status status = backend_make_panels(model->backend, &w->panels, w->data, m->rows,
                                             m->columns, m->columns, error);

@@ -271,7 +271,7 @@ static void check_panel_columns(backend *b, uint64_t seed) {
     static float x[ROWS * RIGHT], plain[ROWS * OUTS], by_panels[ROWS * OUTS];
     static uint16_t w[OUTS * IN];
     const uint16_t *panels;
-    if (!backend_wants_panels(b, LINEAR_BF16, IN, sizeof w) || seed >= 3)
+    if (!backend_wants_panels(b, LINEAR_BF16, OUTS, IN, sizeof w) || seed >= 3)
         return;
     for (size_t i = 0; i < sizeof x / sizeof *x; i++)
         x[i] = random_float(&random);

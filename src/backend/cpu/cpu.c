@@ -76,9 +76,12 @@ static c2c_status cpu_reserve(backend *b, size_t features, c2c_error *error) {
 #define PANEL_INPUTS 512
 #define PANEL_BYTES  ((int64_t)32 << 20)
 
-static bool cpu_wants_panels(backend *b, linear_math math, int64_t in, int64_t bytes) {
+/* Fewer outputs leave most of a panel's vectors empty. */
+#define PANEL_LEAST_OUTS 16
+
+static bool cpu_wants_panels(backend *b, linear_math math, int64_t out, int64_t in, int64_t bytes) {
     return cpu_of(b)->kernels->linear_panels && math == LINEAR_BF16 && in <= PANEL_INPUTS &&
-           bytes <= PANEL_BYTES;
+           bytes <= PANEL_BYTES && out >= PANEL_LEAST_OUTS;
 }
 
 static void cpu_run(backend *b, op_kind kind, const void *args) {
