@@ -9,6 +9,9 @@
 /* Multiplications below which waking the threads costs more than they bring. */
 #define INLINE_WORK ((double)(1 << 18))
 
+/* Outputs that are multiplied in the time in which rows are prepared and packed, about. */
+#define PACK_OUTS 32
+
 /* Rows that one thread prepares and packs at once. */
 #define PACK_PART_ROWS 16
 
@@ -138,7 +141,8 @@ static void run_job(linear_job *job) {
     thread_pool *pool = job->cpu->pool;
     const linear_args *a = job->args;
     int64_t rows = job->units * min_i64(a->rows, job->block_rows);
-    if ((double)rows * (double)job->outs * (double)a->in < INLINE_WORK) {
+    double outs = (double)(job->outs + (job->pack_parts ? PACK_OUTS : 0));
+    if ((double)rows * outs * (double)a->in < INLINE_WORK) {
         thread_pool_run(pool, 1, run_all, job);
         return;
     }
