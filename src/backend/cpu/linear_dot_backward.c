@@ -16,14 +16,6 @@ _Static_assert(BACKWARD_BLOCK_ROWS % TILE_ROWS == 0, "a block is whole strips");
 
 /* ---- The right side ----------------------------------------------------------------------- */
 
-/* Words of two halves side by side: 0 with 16, 1 with 17, ... */
-KERNEL_INLINE __m512i interleave(__m512i halves) {
-    const __m512i order =
-        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
-                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-    return _mm512_permutexvar_epi16(order, halves);
-}
-
 /* Elements of two rows as pairs; `second` may be NULL: zeros. Fewer than LANES are rare. */
 KERNEL_INLINE __m512i pair_rows(dtype type, const char *first, const char *second, int64_t n) {
     if (type == DTYPE_BF16 && n >= LANES && second) {

@@ -42,31 +42,6 @@ static void pack_rows(const linear_args *a, int64_t group, int64_t begin, int64_
                                          i, a->in - i));
 }
 
-/* v[i][j] becomes v[j][i]: rounds of exchanges between rows 1, 2, 4 and 8 apart. */
-KERNEL_INLINE void transpose(__m512i v[LANES]) {
-    __m512i t[LANES];
-    UNROLL for (int i = 0; i < LANES; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
-    }
-    UNROLL for (int i = 0; i < LANES; i += 4) UNROLL for (int j = 0; j < 2; j++) {
-        v[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + 2 + j]);
-        v[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + 2 + j]);
-    }
-    /* v[4 g + c]: columns c, 4 + c, 8 + c, 12 + c of rows 4 g .. 4 g + 3, in its quarters */
-    UNROLL for (int c = 0; c < 4; c++) {
-        __m512i even = _mm512_shuffle_i32x4(v[c], v[4 + c], 0x88);
-        __m512i odd = _mm512_shuffle_i32x4(v[c], v[4 + c], 0xdd);
-        __m512i even2 = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0x88);
-        __m512i odd2 = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0xdd);
-        t[c] = _mm512_shuffle_i32x4(even, even2, 0x88);
-        t[4 + c] = _mm512_shuffle_i32x4(odd, odd2, 0x88);
-        t[8 + c] = _mm512_shuffle_i32x4(even, even2, 0xdd);
-        t[12 + c] = _mm512_shuffle_i32x4(odd, odd2, 0xdd);
-    }
-    UNROLL for (int i = 0; i < LANES; i++) v[i] = t[i];
-}
-
 /* Numbers first .. first + depth - 1 of the part's rows of w, as a panel whose columns they are. */
 KERNEL_INLINE void pack_typed(panels *to, dtype type, const linear_args *a, const linear_part *part,
                               int64_t first, int64_t depth) {
