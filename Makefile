@@ -48,6 +48,7 @@ AVX512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
 $(OBJ)/backend/cpu/%_avx512.o: C2C_CFLAGS += $(AVX512)
 $(OBJ)/backend/cpu/%_avx2.o: C2C_CFLAGS += -mavx2 -mfma -mf16c
 $(OBJ)/backend/cpu/linear_%.o: C2C_CFLAGS += $(AVX512) -mavx512bf16 -mavx512vnni
+$(OBJ)/backend/cpu/attention_dot.o: C2C_CFLAGS += $(AVX512) -mavx512bf16
 $(OBJ)/backend/cpu/linear_amx%.o: C2C_CFLAGS += -mamx-tile -mamx-bf16 -mamx-int8
 endif
 # Sanitizers make the unrolled kernels slow to compile; parsers, which fuzzing is for, have none.

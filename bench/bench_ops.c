@@ -1,6 +1,6 @@
 /* bench_ops.c - the speed of every op on the CPU, at the sizes of Qwen3-0.6B: one line per row with
  * its time, and the rate that bounds it (GB/s of memory moved, GFLOP/s of products).
- * usage: bench_ops [THREADS [KERNELS]], KERNELS as --isa spells them */
+ * usage: bench_ops [THREADS [KERNELS [WORD]]], KERNELS as --isa spells them; only rows with WORD */
 #include "backend/cpu/cpu.h"
 #include "backend/op_table.h"
 
@@ -71,6 +71,14 @@ typedef struct bench_row {
             (double)(n) * (size)*4 * (moved)                                                       \
     }
 #define HEADS .groups = 1, .sequences = 1, .heads = 16, .kv_heads = 8, .head_dim = 128
+/* n queries, `before` keys before the first of them; memory counts where they wait for it. */
+#define ATTENTION(label, n, before, type)                                                          \
+    {                                                                                              \
+        label, OP_attention,                                                                       \
+            {HEADS, .rows = n, .keys = before, .b_type = type, .math = LINEAR_BF16},               \
+            4.0 * (n) * ((before) + ((n) + 1) / 2.0) * 2048,                                       \
+            (n) > 1 ? 0 : ((before) + 1.0) * 1024 * 2 * ((type) == DTYPE_F32 ? 4 : 2)              \
+    }
 
 static const bench_row rows[] = {
     LINEAR("linear 1 x 1024 -> 1024 bf16", 1, 1024, 1024, DTYPE_BF16, LINEAR_BF16, 60),
@@ -107,21 +115,15 @@ static const bench_row rows[] = {
     SHORT("linear 50 x 512 -> 192 bf16 in panels", 50, 512, 192, true),
     SHORT("linear 1 x 192 -> 512 bf16", 1, 192, 512, false),
     SHORT("linear 1 x 192 -> 512 bf16 in panels", 1, 192, 512, true),
-    {"attention 1 over 2048",
-     OP_attention,
-     {HEADS, .rows = 1, .keys = 2047},
-     4.0 * 2048 * 2048,
-     2048.0 * 1024 * 2 * 4},
-    {"attention 512 over 512",
-     OP_attention,
-     {HEADS, .rows = 512, .keys = 0},
-     4.0 * 512 * 512 / 2 * 2048,
-     0},
-    {"attention 256 over 4096",
-     OP_attention,
-     {HEADS, .rows = 256, .keys = 3840},
-     4.0 * 256 * 3968 * 2048,
-     0},
+    ATTENTION("attention 1 over 2048", 1, 2047, DTYPE_F32),
+    ATTENTION("attention 512 over 512", 512, 0, DTYPE_F32),
+    ATTENTION("attention 256 over 4096", 256, 3840, DTYPE_F32),
+    ATTENTION("attention 1 over 512 bf16", 1, 511, DTYPE_BF16),
+    ATTENTION("attention 1 over 4096 bf16", 1, 4095, DTYPE_BF16),
+    ATTENTION("attention 1 over 32768 bf16", 1, 32767, DTYPE_BF16),
+    ATTENTION("attention 64 over 64 bf16", 64, 0, DTYPE_BF16),
+    ATTENTION("attention 512 over 512 bf16", 512, 0, DTYPE_BF16),
+    ATTENTION("attention 256 over 4096 bf16", 256, 3840, DTYPE_BF16),
     ROWS("rmsnorm 1 x 1024", OP_rmsnorm, 1, 1024, 2),
     ROWS("rmsnorm 512 x 1024", OP_rmsnorm, 512, 1024, 2),
     ROWS("rmsnorm 8192 x 128 (heads)", OP_rmsnorm, 8192, 128, 2),
@@ -318,7 +320,8 @@ int main(int count, char **words) {
            "median us", "best us", "GB/s", "GFLOP/s");
     bool good = true;
     for (size_t i = 0; good && i < sizeof rows / sizeof *rows; i++)
-        good = bench(b, &rows[i]);
+        if (count <= 3 || strstr(rows[i].name, words[3]))
+            good = bench(b, &rows[i]);
     backend_close(b);
     return good && is_whole() ? 0 : 1;
 }

@@ -356,7 +356,9 @@ typedef struct cache_range {
  * g = h / (H / G), over all rows j of b's ranges whose position p_j <= positions[n] (and, when
  * window > 0, p_j > positions[n] - window):
  *     y[n, h, :] = sum_j softmax_j(scale * q[n, h, :] . k[j, g, :]) v[j, g, :]
- * Rows are summed in the order of the ranges. y must not be q. A query that sees no row gets 0. */
+ * Rows are summed in the order of the ranges. y must not be q. A query that sees no row gets 0.
+ * LINEAR_BF16: over bf16 rows, q and the weights e^(score - largest score) may be rounded to bf16,
+ * too; then the sum that these are divided by is that of the rounded ones. */
 typedef struct attention_args {
     float *y;       /* [N, H * D] */
     const float *q; /* [N, H * D] */
@@ -370,6 +372,7 @@ typedef struct attention_args {
     int64_t y_stride, q_stride, kv_stride;
     int64_t window;
     dtype kv_type;
+    linear_math math;
     float scale;
 } attention_args;
 

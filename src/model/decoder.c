@@ -269,6 +269,7 @@ static void attend(const c2c_model *model, decoder_scratch *s, const kv_cache *c
                                                    .kv_stride = cache->features,
                                                    .window = c->sliding[i] ? c->window : 0,
                                                    .kv_type = cache->type,
+                                                   .math = model->math,
                                                    .scale = c->query_scale});
     const product_rows attended = {.x = s->attention, .rows = n, .in = queries};
     const product output = {.w = w->o, .bias = w->o_bias, .out = c->embedding};

@@ -489,6 +489,7 @@ void build_attention(op_case *c, const op_sizes *s, test_random *r) {
                          .kv_stride = kv_stride,
                          .window = s->window,
                          .kv_type = type,
+                         .math = s->math,
                          .scale = s->in_place ? 1.0f : 0.2f};
     add_pointer(c, offsetof(attention_args, y));
     add_pointer(c, offsetof(attention_args, q));

@@ -9,6 +9,37 @@
 
 /* ---- Against the reference ---------------------------------------------------------------- */
 
+/* The kernels of attention that round queries and weights to bf16; NULL: these kernels do not. */
+static const attention_kernel *rounding_attention(const char *name, const op_case *c) {
+    cpu_isa isa = cpu_isa_best();
+    const attention_args *a = &c->args.attention;
+    if (c->kind != OP_attention || a->math != LINEAR_BF16 || a->kv_type != DTYPE_BF16 ||
+        a->head_dim > ATTENTION_DOT_WIDEST)
+        return NULL;
+    cpu_isa_find(name, &isa); /* else the queue's: the best there are */
+    return cpu_kernels_for(isa)->attention_bf16;
+}
+
+/* A mean of numbers below 1 whose weights are off by 2^-9 each, half a step of bf16, is off by at
+ * most as much, for their mean distance from their mean is at most 1; a little more for sums, for
+ * what the weights' sum is off, and for 2^x. */
+static op_row exactness(const op_row *row, const char *name, const op_case *c) {
+    op_row exact = *row;
+    if (rounding_attention(name, c)) {
+        exact.tolerance = 0x1p-9f * 1.02f;
+        exact.reason = "weights as bf16";
+    }
+    return exact;
+}
+
+/* So that kernels that round them have nothing to round, and nothing but weights is off. */
+static void round_queries(op_case *c) {
+    const attention_args *a = &c->args.attention;
+    if (c->kind == OP_attention && a->kv_type == DTYPE_BF16)
+        for (int64_t i = 0; i < a->rows * a->q_stride; i++)
+            ((float *)a->q)[i] = f32_from_bf16(bf16_from_f32(a->q[i]));
+}
+
 static void compare_floats(const op_row *row, const char *name, const float *got,
                            const float *expected, size_t count) {
     for (size_t i = 0; i < count; i++) {
@@ -64,20 +95,22 @@ static void free_results(const op_case *c, char **results) {
         free(results[i]);
 }
 
-static void check_op(backend *b, const char *name, const op_row *row, uint64_t seed) {
+static void check_op_of(backend *b, const char *name, const op_row *row, const op_sizes *sizes,
+                        uint64_t seed) {
     test_random random = {seed};
-    op_sizes sizes = op_sizes_random(&random);
     op_case c;
     char *results[OP_CASE_BUFFERS];
-    op_case_make(&c, row, &sizes, &random);
+    op_case_make(&c, row, sizes, &random);
+    round_queries(&c);
     run_case(b, &c, results);
+    const op_row exact = exactness(row, name, &c);
     reference_run(row->kind, c.args.bytes); /* changes the case's own buffers */
     for (int i = 0; i < c.buffer_count; i++) {
         const op_buffer *buffer = &c.buffers[i];
         if (buffer->scratch)
             continue;
         if (buffer->is_float && buffer->written)
-            compare_floats(row, name, (float *)results[i], (float *)buffer->host,
+            compare_floats(&exact, name, (float *)results[i], (float *)buffer->host,
                            buffer->bytes / sizeof(float));
         else if (buffer->is_bf16)
             compare_bf16(row, name, (uint16_t *)results[i], (uint16_t *)buffer->host,
@@ -93,10 +126,35 @@ static void check_op(backend *b, const char *name, const op_row *row, uint64_t s
     op_case_free(&c);
 }
 
+static void check_op(backend *b, const char *name, const op_row *row, uint64_t seed) {
+    test_random random = {seed};
+    op_sizes sizes = op_sizes_random(&random);
+    check_op_of(b, name, row, &sizes, random.state);
+}
+
+/* More keys than kernels sum in one run, more queries than they take in one part, wide heads. */
+static op_sizes long_attention(uint64_t seed) {
+    test_random random = {seed};
+    op_sizes sizes = op_sizes_random(&random);
+    const int64_t keys[] = {447, 511, 512, 1090}, dims[] = {2, 66, 128, 200, 256, 258};
+    sizes.keys = keys[seed % 4];
+    sizes.head_dim = dims[seed % 6];
+    sizes.rows = seed % 3 ? 3 : 41;
+    sizes.kv_heads = seed % 3 ? 2 : 1;
+    sizes.heads = sizes.kv_heads * 3;
+    sizes.window = seed % 5 ? 0 : 530;
+    sizes.b_type = seed % 8 == 7 ? DTYPE_F32 : DTYPE_BF16;
+    sizes.math = seed % 8 == 6 ? LINEAR_F32 : LINEAR_BF16;
+    return sizes;
+}
+#define LONG_CASES 12
+
 static void check_all_ops(backend *b, const char *name) {
     for (int kind = 0; kind < OP_COUNT; kind++)
         for (uint64_t seed = 0; seed < CASES; seed++)
             check_op(b, name, &op_rows[kind], seed * 7919 + (uint64_t)kind);
+    for (uint64_t seed = 0; seed < LONG_CASES; seed++)
+        check_op_of(b, name, &op_rows[OP_attention], &(op_sizes[]){long_attention(seed)}[0], seed);
     backend_close(b);
 }
 
@@ -395,16 +453,30 @@ static void rope_store_equals_its_parts(void **state) {
     on_every_isa(check_rope_store_parts);
 }
 
+/* The last row's values become infinite and NaN, which only the last query sees. */
+static void add_special_values(attention_args *a) {
+    const cache_range *last = &a->ranges[a->range_start[1] - 1];
+    int64_t at = (last->row + last->count - 1) * a->kv_stride, n = a->kv_heads * a->head_dim;
+    for (int64_t i = 0; i < n; i++) {
+        const float value = i % 2 ? NAN : INFINITY;
+        if (a->kv_type == DTYPE_F32)
+            ((float *)a->v)[at + i] = value;
+        else
+            ((uint16_t *)a->v)[at + i] = bf16_from_f32(value);
+    }
+}
+
 /* The queries of a chunk one by one, each with only the keys that stand before it and itself, then
  * all at once: prefill in any chunks gives the same bits. */
-static void check_attention_chunks(backend *b, uint64_t seed) {
+static void check_attention_chunks_of(backend *b, op_sizes sizes, uint64_t seed) {
     test_random random = {seed};
-    op_sizes sizes = op_sizes_random(&random);
     sizes.sequences = 1;
     sizes.optional = false;
     op_case c;
     op_case_make(&c, &op_rows[OP_attention], &sizes, &random);
     attention_args *a = &c.args.attention;
+    if (seed % 4 == 0) /* what a query does not see may be anything */
+        add_special_values(a);
     size_t bytes = (size_t)(a->rows * a->y_stride) * sizeof(float);
     float *alone = malloc(bytes);
     assert_non_null(alone);
@@ -430,9 +502,42 @@ static void check_attention_chunks(backend *b, uint64_t seed) {
     op_case_free(&c);
 }
 
+static void check_attention_chunks(backend *b, uint64_t seed) {
+    test_random random = {seed};
+    check_attention_chunks_of(b, op_sizes_random(&random), seed);
+    if (seed < LONG_CASES)
+        check_attention_chunks_of(b, long_attention(seed), seed);
+}
+
 static void attention_does_not_depend_on_chunks(void **state) {
     (void)state;
     on_every_isa(check_attention_chunks);
+}
+
+/* Where queries are rounded, they are rounded as bf16 is. */
+static void check_query_rounding(backend *b, uint64_t seed) {
+    op_sizes sizes = long_attention(seed % LONG_CASES);
+    test_random random = {seed};
+    op_case c;
+    op_case_make(&c, &op_rows[OP_attention], &sizes, &random);
+    if (seed < LONG_CASES && rounding_attention(backend_cpu_isa(b), &c)) {
+        attention_args *a = &c.args.attention;
+        size_t bytes = (size_t)(a->rows * a->y_stride) * sizeof(float);
+        float *before = malloc(bytes);
+        assert_non_null(before);
+        op_attention(b, a);
+        memcpy(before, a->y, bytes);
+        round_queries(&c);
+        op_attention(b, a);
+        assert_memory_equal(before, a->y, bytes);
+        free(before);
+    }
+    op_case_free(&c);
+}
+
+static void attention_rounds_queries_like_bf16_from_f32(void **state) {
+    (void)state;
+    on_every_isa(check_query_rounding);
 }
 
 /* bf16 activations: ties to even, infinities, and NaN stay what they are. */
@@ -480,6 +585,7 @@ int main(void) {
         cmocka_unit_test(linear_in_one_call_equals_its_parts),
         cmocka_unit_test(rope_store_equals_its_parts),
         cmocka_unit_test(attention_does_not_depend_on_chunks),
+        cmocka_unit_test(attention_rounds_queries_like_bf16_from_f32),
         cmocka_unit_test(linear_bf16_rounds_like_bf16_from_f32),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

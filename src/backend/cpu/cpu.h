@@ -6,6 +6,7 @@
  *   run_*.c            runners: cut an op into parts for the threads, by sizes alone
  *   kernels_<isa>.c    kernel_*.h compiled for one instruction set each, with vector.h
  *   linear_*.c         products with an instruction of their own: bf16 dot products, AMX tiles
+ *   attention_dot.c    attention with bf16 dot products
  *   training.h         the same things for the ops of training
  */
 #ifndef C2C_BACKEND_CPU_H
@@ -53,14 +54,36 @@ typedef struct linear_kernel {
 
 #define LINEAR_MAX_BLOCK_ROWS 264
 
-/* Queries of one sequence that share a kv head. Query i of the sequence's list for that head is
- * row i / (H / G), head i % (H / G) of the group. */
+/* Queries of one sequence. Query i of its list for a kv head is row i / (H / G), head i % (H / G)
+ * of the group; a part has queries begin .. end-1 of the lists of some kv heads. */
 typedef struct attention_part {
-    int64_t sequence, kv_head, begin, end;
+    int64_t sequence, head_begin, head_end, begin, end;
+    /* NULL: over all keys. Else over one run, from key_begin on: a record of
+     * ATTENTION_RECORD_HEAD + head_dim floats, in whole cache lines, for each query. */
+    float *sums;
+    int64_t key_begin;
 } attention_part;
 
-#define ATTENTION_PART_QUERIES 48 /* at most in one part */
+#define ATTENTION_PART_QUERIES 48 /* at most in one part of kernel_attention.h */
 #define ATTENTION_BLOCK_KEYS   64 /* whose softmax is computed at once */
+
+/* Of attention_dot.c: keys whose sums begin from nothing, the widest head that it takes, and
+ * queries of a part; half as many where heads are wider than half of the widest. */
+#define ATTENTION_SPLIT_KEYS  512
+#define ATTENTION_DOT_WIDEST  256
+#define ATTENTION_DOT_QUERIES 192
+#define ATTENTION_RECORD_HEAD 32
+
+/* One way to attend. Parts have at most so many queries, which share the work of bringing keys into
+ * an order, fewer where parts would be too few, of one kv head. Where run_keys is not 0, they may
+ * have several heads, and keys may be cut into runs, whose records are merged: those of run r stand
+ * at sums + r * stride. */
+typedef struct attention_kernel {
+    int64_t most_queries, least_queries, run_keys;
+    void (*run)(const attention_args *a, const attention_part *part);
+    void (*merge)(const attention_args *a, const attention_part *part, int64_t runs,
+                  int64_t stride);
+} attention_kernel;
 
 /* Multiplies as fast as can be for so many rounds: the number of additions and products. */
 typedef double (*peak_kernel)(int64_t rounds);
@@ -68,7 +91,7 @@ typedef double (*peak_kernel)(int64_t rounds);
 /* What several sets share. */
 typedef struct common_kernels {
     row_kernel rows[OP_COUNT];
-    void (*attention)(const attention_args *a, const attention_part *part);
+    attention_kernel attention;
     training_kernels training;
     peak_kernel peak; /* in f32 */
 } common_kernels;
@@ -80,6 +103,7 @@ typedef struct cpu_kernels {
     const linear_kernel *linear_bf16;             /* LINEAR_BF16, bf16 weights */
     const linear_kernel *linear_panels;           /* LINEAR_BF16, weights in panels; may be NULL */
     const linear_kernel *linear_int8;             /* i8 weights */
+    const attention_kernel *attention_bf16;       /* LINEAR_BF16, bf16 rows; NULL: that of common */
     const linear_backward_kernels *backward_bf16; /* LINEAR_BF16; NULL: those of common */
     peak_kernel peak_bf16;                        /* of linear_bf16; NULL: that of f32 */
 } cpu_kernels;

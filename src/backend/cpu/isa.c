@@ -59,6 +59,7 @@ static const cpu_kernels avx512_bf16 = {.common = &common_avx512,
                                         .linear_panels = &linear_panels_dot,
                                         .backward_bf16 = &linear_backward_dot,
                                         .linear_int8 = &linear_int8_vnni,
+                                        .attention_bf16 = &attention_bf16_dot,
                                         .peak_bf16 = peak_bf16_dot};
 
 static const cpu_kernels amx = {.common = &common_avx512,
@@ -67,6 +68,7 @@ static const cpu_kernels amx = {.common = &common_avx512,
                                 .linear_bf16 = &linear_bf16_amx,
                                 .backward_bf16 = &linear_backward_dot,
                                 .linear_int8 = &linear_int8_amx,
+                                .attention_bf16 = &attention_bf16_dot,
                                 .peak_bf16 = peak_bf16_amx};
 
 /* ---- The processor ------------------------------------------------------------------------ */

@@ -8,7 +8,7 @@
 #ifndef C2C_BACKEND_CPU_KERNEL_ATTENTION_H
 #define C2C_BACKEND_CPU_KERNEL_ATTENTION_H
 
-#include "backend/cpu/cpu.h"
+#include "backend/cpu/attention_keys.h"
 #include "backend/cpu/kernel_linear.h"
 #include "backend/cpu/vector.h"
 
@@ -21,47 +21,6 @@
 #endif
 #define MIX_COLUMNS 4
 
-/* Keys of one block that follow each other in the pool. */
-typedef struct key_run {
-    int64_t row, position;
-    int64_t first, count; /* place in the block */
-    int32_t range;        /* of which it is a part */
-} key_run;
-
-typedef struct key_block {
-    key_run runs[ATTENTION_BLOCK_KEYS];
-    int runs_count;
-    int64_t keys;
-} key_block;
-
-/* Where the next block starts. */
-typedef struct key_cursor {
-    int32_t range, range_end;
-    int64_t used; /* rows of that range */
-} key_cursor;
-
-static void next_block(const attention_args *a, key_cursor *cursor, key_block *block) {
-    block->runs_count = 0;
-    block->keys = 0;
-    while (block->keys < ATTENTION_BLOCK_KEYS && cursor->range < cursor->range_end) {
-        const cache_range *range = &a->ranges[cursor->range];
-        int64_t count = min_i64(range->count - cursor->used, ATTENTION_BLOCK_KEYS - block->keys);
-        if (count > 0) {
-            block->runs[block->runs_count++] = (key_run){.row = range->row + cursor->used,
-                                                         .position = range->position + cursor->used,
-                                                         .first = block->keys,
-                                                         .count = count,
-                                                         .range = cursor->range};
-            block->keys += count;
-            cursor->used += count;
-        }
-        if (cursor->used >= range->count) {
-            cursor->range++;
-            cursor->used = 0;
-        }
-    }
-}
-
 /* The queries of a part; y accumulates the values. */
 typedef struct query_tile {
     int64_t count;
@@ -71,18 +30,6 @@ typedef struct query_tile {
     float largest[ATTENTION_PART_QUERIES], sum[ATTENTION_PART_QUERIES]; /* sum 0: saw nothing */
     float p[ATTENTION_PART_QUERIES][ATTENTION_BLOCK_KEYS];              /* scores, then e^score */
 } query_tile;
-
-/* The keys of a run that a query at `position` sees, as places in the run: begin <= i < end. */
-typedef struct key_span {
-    int64_t begin, end;
-} key_span;
-
-KERNEL_INLINE key_span visible(const attention_args *a, const key_run *run, int64_t position) {
-    key_span span = {0, max_i64(0, min_i64(run->count, position - run->position + 1))};
-    if (a->window > 0)
-        span.begin = min_i64(span.end, max_i64(0, position - a->window + 1 - run->position));
-    return span;
-}
 
 /* Keys that some of queries first .. last-1 see (some), and that all of them see (all). */
 static void spans_of(const attention_args *a, const key_run *run, const query_tile *t,
@@ -98,13 +45,6 @@ static void spans_of(const attention_args *a, const key_run *run, const query_ti
             some->end = max_i64(some->end, span.end);
         }
     }
-}
-
-/* A kv head's part of a row of keys or values. */
-static const void *cache_row(const attention_args *a, const void *pool, int64_t row,
-                             int64_t kv_head) {
-    return (const char *)pool +
-           (row * a->kv_stride + kv_head * a->head_dim) * (int64_t)dtype_size(a->kv_type);
 }
 
 /* p = q . k for the keys that anyone sees: a linear whose weights are the run's keys. */
@@ -200,7 +140,8 @@ KERNEL_INLINE void mix(dtype type, int rows, int columns, const attention_args *
                        key_span span, int64_t d) {
     const int64_t width = type == DTYPE_BF16 ? 2 : 4, row_bytes = a->kv_stride * width;
     int64_t left = a->head_dim - d;
-    const char *value = cache_row(a, a->v, run->row + span.begin, kv_head) + d * width;
+    const char *value =
+        (const char *)cache_row(a, a->v, run->row + span.begin, kv_head) + d * width;
     vec sum[MIX_ROWS][MIX_COLUMNS];
     UNROLL for (int r = 0; r < rows; r++) UNROLL for (int c = 0; c < columns; c++) sum[r][c] =
         vec_load_some(t->y[first + r] + d + c * LANES, columns == 1 ? left : LANES);
@@ -289,7 +230,7 @@ static void kernel_attention(const attention_args *a, const attention_part *part
     t.count = part->end - part->begin;
     for (int64_t i = 0; i < t.count; i++) {
         int64_t row = a->q_start[part->sequence] + (part->begin + i) / repeat;
-        int64_t head = part->kv_head * repeat + (part->begin + i) % repeat;
+        int64_t head = part->head_begin * repeat + (part->begin + i) % repeat;
         t.q[i] = a->q + row * a->q_stride + head * a->head_dim;
         t.y[i] = a->y + row * a->y_stride + head * a->head_dim;
         t.position[i] = a->positions[row];
@@ -300,10 +241,16 @@ static void kernel_attention(const attention_args *a, const attention_part *part
     key_cursor cursor = {.range = a->range_start[part->sequence],
                          .range_end = a->range_start[part->sequence + 1]};
     for (next_block(a, &cursor, &block); block.keys; next_block(a, &cursor, &block))
-        attend_block(a, &block, part->kv_head, &t);
+        attend_block(a, &block, part->head_begin, &t);
     for (int64_t i = 0; i < t.count; i++)
         if (t.sum[i] != 0)
             scale_row(t.y[i], 1.0f / t.sum[i], a->head_dim);
 }
+
+#define ATTENTION_KERNEL                                                                           \
+    {                                                                                              \
+        .most_queries = ATTENTION_PART_QUERIES, .least_queries = ATTENTION_PART_QUERIES,           \
+        .run = kernel_attention                                                                    \
+    }
 
 #endif

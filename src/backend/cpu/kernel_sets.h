@@ -10,6 +10,7 @@ extern const linear_kernel linear_round_portable, linear_round_avx2, linear_roun
 extern const linear_kernel linear_int8_portable, linear_int8_avx2, linear_int8_avx512;
 extern const linear_kernel linear_bf16_dot, linear_bf16_amx, linear_int8_vnni, linear_int8_amx;
 extern const linear_kernel linear_panels_dot;
+extern const attention_kernel attention_bf16_dot;
 extern const linear_backward_kernels linear_backward_dot;
 double peak_bf16_dot(int64_t rounds);
 double peak_bf16_amx(int64_t rounds);

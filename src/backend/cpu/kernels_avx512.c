@@ -12,7 +12,7 @@ const linear_kernel linear_f32_avx512 = LINEAR_KERNEL_F32;
 const linear_kernel linear_round_avx512 = LINEAR_KERNEL_ROUND;
 const linear_kernel linear_int8_avx512 = LINEAR_KERNEL_INT8;
 const common_kernels common_avx512 = {.rows = ROW_KERNELS,
-                                      .attention = kernel_attention,
+                                      .attention = ATTENTION_KERNEL,
                                       .training = TRAINING_KERNELS,
                                       .peak = kernel_peak};
 #endif

@@ -11,6 +11,6 @@ const linear_kernel linear_f32_portable = LINEAR_KERNEL_F32;
 const linear_kernel linear_round_portable = LINEAR_KERNEL_ROUND;
 const linear_kernel linear_int8_portable = LINEAR_KERNEL_INT8;
 const common_kernels common_portable = {.rows = ROW_KERNELS,
-                                        .attention = kernel_attention,
+                                        .attention = ATTENTION_KERNEL,
                                         .training = TRAINING_KERNELS,
                                         .peak = kernel_peak};
