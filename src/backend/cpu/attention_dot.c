@@ -214,7 +214,7 @@ static int64_t rows_end(const query_tile *t, int64_t first, int64_t rows) {
 
 /* A block's keys, where they lie, and what comes after them. */
 typedef struct attended {
-    block_rows rows;
+    const block_rows *rows;
     ahead keys, values;
     uint64_t seen; /* by anyone */
 } attended;
@@ -264,6 +264,8 @@ KERNEL_INLINE void mix_few(int count, const head_rows *rows, int64_t end, query_
         ask(next, 2 * WIDTH / (2 * LANES));
         UNROLL for (int c = 0; c < WIDTH / LANES; c += 2) {
             int64_t at = d + c * LANES;
+            if (c * LANES >= left)
+                break;
             value_pairs v = pair_values(row_pairs(rows, j, at, mask[c / 2]),
                                         row_pairs(rows, j + 1, at, mask[c / 2]));
             UNROLL for (int i = 0; i < count; i++) {
@@ -284,11 +286,11 @@ KERNEL_INLINE void attend_few(int count, const attention_args *a, attended *b, i
     _Alignas(64) float score[FEW][KEYS];
     const int64_t end = bits_end(t->seen[first]);
     head_rows rows;
-    head_rows_make(&rows, a, a->k, &b->rows, head, t->seen[first]);
+    head_rows_make(&rows, a, a->k, b->rows, head, t->seen[first]);
     score_few(count, &rows, end, t, first, &b->keys, score);
     for (int i = 0; i < count; i++)
         soften(t, sums + (first + i) * t->record, first + i, score[i], a->scale * LOG2_E);
-    head_rows_make(&rows, a, a->v, &b->rows, head, t->seen[first]);
+    head_rows_make(&rows, a, a->v, b->rows, head, t->seen[first]);
     for (int64_t d = 0; d < t->columns; d += WIDTH)
         mix_few(count, &rows, end, t, first, sums, d, &b->values);
 }
@@ -321,20 +323,20 @@ static void attend_head(const attention_args *a, attended *b, int64_t head, quer
         return;
     }
     head_rows rows;
-    head_rows_make(&rows, a, a->k, &b->rows, head, b->seen);
+    head_rows_make(&rows, a, a->k, b->rows, head, b->seen);
     pack_keys(&rows, seen_end, t, &b->keys);
     for (int64_t i = span.first; i < last; i += TILE_ROWS) {
         int64_t few = min_i64(TILE_ROWS, last - i), end = rows_end(t, i, few);
         if (end)
             weigh_rows(a, t, sums, i, few, end);
     }
-    head_rows_make(&rows, a, a->v, &b->rows, head, b->seen);
+    head_rows_make(&rows, a, a->v, b->rows, head, b->seen);
     bool finite = pack_values(&rows, seen_end, t, &b->values);
     for (int64_t i = span.first, few; i < last; i += few) {
         few = finite ? min_i64(TILE_ROWS, last - i) : 1;
         int64_t end = rows_end(t, i, few);
         if (!finite && end) {
-            head_rows_make(&rows, a, a->v, &b->rows, head, t->seen[i]);
+            head_rows_make(&rows, a, a->v, b->rows, head, t->seen[i]);
             pack_values(&rows, end, t, &b->values);
         }
         if (end)
@@ -347,30 +349,32 @@ static void attend_head(const attention_args *a, attended *b, int64_t head, quer
 /* Where a part is among its keys: a block, and the one behind it. */
 typedef struct key_walk {
     key_cursor cursor; /* behind both */
-    key_block block, next;
-    block_rows next_rows;
+    key_block blocks[2];
+    block_rows rows[2];
+    int now;     /* which of them is the block; the other is behind it */
     int64_t key; /* of the sequence, with which the block begins */
 } key_walk;
 
-static void walk_on(const attention_args *a, const attention_part *part, key_walk *walk,
-                    block_rows *rows) {
-    walk->key += walk->block.keys;
-    walk->block = walk->next;
-    *rows = walk->next_rows;
-    next_block(a, &walk->cursor, &walk->next);
-    find_rows(a, part, &walk->next, &walk->next_rows);
+static void find_block(const attention_args *a, const attention_part *part, key_walk *walk, int i) {
+    next_block(a, &walk->cursor, &walk->blocks[i]);
+    find_rows(a, part, &walk->blocks[i], &walk->rows[i]);
 }
 
-static void walk_start(const attention_args *a, const attention_part *part, key_walk *walk,
-                       block_rows *rows) {
+static void walk_on(const attention_args *a, const attention_part *part, key_walk *walk) {
+    walk->key += walk->blocks[walk->now].keys;
+    find_block(a, part, walk, walk->now);
+    walk->now = !walk->now;
+}
+
+static void walk_start(const attention_args *a, const attention_part *part, key_walk *walk) {
     walk->cursor = (key_cursor){.range = a->range_start[part->sequence],
                                 .range_end = a->range_start[part->sequence + 1]};
     skip_keys(a, &walk->cursor, part->key_begin);
     walk->key = part->key_begin;
-    walk->block.keys = 0;
-    next_block(a, &walk->cursor, &walk->next);
-    find_rows(a, part, &walk->next, &walk->next_rows);
-    walk_on(a, part, walk, rows);
+    walk->now = 0;
+    find_block(a, part, walk, 0);
+    find_block(a, part, walk, 1);
+    const block_rows *rows = &walk->rows[0];
     const int64_t all = rows->keys * (rows->row_bytes / LINE + 1);
     ask(&(ahead){.rows = rows, .pool = a->k}, all);
     ask(&(ahead){.rows = rows, .pool = a->v}, all);
@@ -384,18 +388,21 @@ static void attend_run(const attention_args *a, const attention_part *part, key_
     for (int64_t i = 0; i < t->count; i++)
         sums[i * t->record + LARGEST] = -INFINITY;
     do {
+        const key_block *block = &walk->blocks[walk->now];
+        const block_rows *next = &walk->rows[!walk->now];
         /* Another thread has the run behind a part's own. */
         bool end = part->sums && (walk->key + KEYS) % ATTENTION_SPLIT_KEYS == 0;
-        b->keys = (ahead){.rows = &walk->next_rows, .pool = a->k, .key = end ? KEYS : 0};
-        b->values = (ahead){.rows = &walk->next_rows, .pool = a->v, .key = end ? KEYS : 0};
-        b->seen = see_block(a, &walk->block, t);
+        b->keys = (ahead){.rows = next, .pool = a->k, .key = end ? KEYS : 0};
+        b->values = (ahead){.rows = next, .pool = a->v, .key = end ? KEYS : 0};
+        b->rows = &walk->rows[walk->now];
+        b->seen = see_block(a, block, t);
         query_span one = span;
         for (int64_t head = part->head_begin; b->seen && head < part->head_end; head++) {
             attend_head(a, b, head - part->head_begin, one, t, sums);
             one.first += one.count;
         }
-        walk_on(a, part, walk, &b->rows);
-    } while (walk->block.keys && walk->key % ATTENTION_SPLIT_KEYS);
+        walk_on(a, part, walk);
+    } while (walk->blocks[walk->now].keys && walk->key % ATTENTION_SPLIT_KEYS);
 }
 
 /* A query's sums of another run, which comes after those that it has. */
@@ -466,11 +473,11 @@ static void run(const attention_args *a, const attention_part *part) {
     key_walk walk;
     attended b;
     start_tile(a, part, &t);
-    walk_start(a, part, &walk, &b.rows);
+    walk_start(a, part, &walk);
     attend_run(a, part, &walk, &b, &t, part->sums ? part->sums : t.all);
     if (part->sums)
         return;
-    while (walk.block.keys) {
+    while (walk.blocks[walk.now].keys) {
         attend_run(a, part, &walk, &b, &t, t.run);
         for (int64_t i = 0; i < t.count; i++)
             add_record(t.all + i * t.record, t.run + i * t.record, t.columns);

@@ -211,5 +211,6 @@ void cpu_run_attention(cpu_backend *cpu, const attention_args *args) {
         return;
     }
     cut(&job);
+    job.few_heads = args->kv_heads;
     thread_pool_run(cpu->pool, 1, run_all, &job);
 }
