@@ -1,6 +1,6 @@
-/* test_int8.c - models with 8-bit matrices, and with rounded caches: how much worse they predict
- * real text; and that the former are what was promised: smaller, and the same bits with any number
- * of threads. */
+/* test_int8.c - models with 8-bit matrices, with rounded caches, and computed in bf16: how much
+ * worse they predict real text; and that the first are what was promised: smaller, and the same
+ * bits with any number of threads. */
 #include "session/session.h"
 #include "support/test.h"
 
@@ -18,10 +18,9 @@ typedef struct prediction {
     int64_t weight_bytes;
 } prediction;
 
-static void predict(prediction *p, const char *folder, const char *text, size_t length,
-                    c2c_model_weights weights, c2c_cache_type cache, int threads) {
+static void predict_as(prediction *p, const char *folder, const char *text, size_t length,
+                       c2c_model_options options, c2c_cache_type cache, int threads) {
     const c2c_engine_options engine_options = {.threads = threads};
-    const c2c_model_options options = {.weights = weights};
     c2c_engine *engine;
     c2c_model *model;
     c2c_session *session;
@@ -47,6 +46,11 @@ static void predict(prediction *p, const char *folder, const char *text, size_t 
     c2c_session_close(session);
     c2c_model_close(model);
     c2c_engine_close(engine);
+}
+
+static void predict(prediction *p, const char *folder, const char *text, size_t length,
+                    c2c_model_weights weights, c2c_cache_type cache, int threads) {
+    predict_as(p, folder, text, length, (c2c_model_options){.weights = weights}, cache, threads);
 }
 
 static void prediction_free(prediction *p) {
@@ -110,7 +114,7 @@ static void check_story_model(const char *name) {
     char *models = path_join(assets, "models"), *folder = path_join(models, name);
     char *path = path_join(assets, "text/tinystories_sample.txt");
     file_map text;
-    prediction stored = {0}, int8 = {0}, rounded = {0};
+    prediction stored = {0}, int8 = {0}, rounded = {0}, bf16 = {0};
     assert_ok(file_map_open(&text, path, &test_error));
     size_t length = text.size < 4000 ? text.size : 4000;
     while (length > 0 && length < text.size && (text.data[length] & 0xc0) == 0x80)
@@ -121,11 +125,15 @@ static void check_story_model(const char *name) {
             2);
     predict(&rounded, folder, (const char *)text.data, length, C2C_MODEL_WEIGHTS_STORED,
             C2C_CACHE_BF16, 2);
+    predict_as(&bf16, folder, (const char *)text.data, length,
+               (c2c_model_options){.compute = C2C_COMPUTE_BF16}, C2C_CACHE_BF16, 2);
     check_loss(&stored, &int8, name, "int8");
     check_loss(&stored, &rounded, name, "a bf16 cache");
+    check_loss(&stored, &bf16, name, "bf16 throughout");
     prediction_free(&stored);
     prediction_free(&int8);
     prediction_free(&rounded);
+    prediction_free(&bf16);
     file_map_close(&text);
     free(path);
     free(folder);
