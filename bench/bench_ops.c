@@ -152,6 +152,7 @@ static const bench_row rows[] = {
     ROWS("count_ids 1 x 151936", OP_count_ids, 1, 151936, 0),
     {"step_advance 8", OP_step_advance, {.sequences = 8}, 0, 0},
     ROWS("quantize 3072 x 1024", OP_quantize, 3072, 1024, 0.75),
+    {"pack_panels 192 x 64", OP_pack_panels, {.features = 64, .out = 192}, 0, 192.0 * 64 * 2 * 2},
     {"rope_table 512 x 64", OP_rope_table, {.rows = 512, .head_dim = 128}, 0, 512.0 * 128 * 4},
     {"rope 512 x 16 x 128", OP_rope, {HEADS, .rows = 512}, 0, 512.0 * 2048 * 4 * 2},
     {"rope_store 512 x (16 + 8 + 8) x 128",
