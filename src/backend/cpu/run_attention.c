@@ -190,7 +190,7 @@ static void run_parts(cpu_backend *cpu, attention_job *job) {
     }
     pthread_mutex_lock(&cpu->packing);
     if (floats_before(job, a->sequences) <= (int64_t)(cpu->packed_bytes / sizeof(float)))
-        job->sums = (float *)cpu->packed;
+        job->sums = (void *)cpu->packed;
     cut(job);
     thread_pool_run(cpu->pool, count_parts(job), run_part, job);
     if (job->sums)
