@@ -212,7 +212,7 @@ static void test_fusers(void **state) {
         {FUSER,
          "projector_1.json",
          EDIT,
-         "\"hidden_dim\": 192",
+         "\"hidden_dim\": 128",
          "\"hidden_dim\": 96",
          {"expected", "found"}},
         {FUSER, "projector_1.pt", REMOVE, .holds = {"projector_1"}},

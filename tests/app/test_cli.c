@@ -565,8 +565,8 @@ static void test_inspect_folders(void **state) {
                      4 * 2 * 2 * 32 * 2);
     json_close(document);
     check_inspect(DEMO_FUSER,
-                  (const char *const[]){"C2CProjector", "hidden 192", "receiver layer", "open",
-                                        "(0.312)", NULL},
+                  (const char *const[]){"C2CProjector", "hidden 128", "receiver layer", "open",
+                                        "(0.531)", NULL},
                   "fuser folder", &document);
     root = json_root(document);
     assert_int_equal(json_get(root, "projector_count")->integer, 4);
@@ -593,7 +593,7 @@ static void test_inspect_files(void **state) {
         {DEMO_RECEIVER "/tokenizer_config.json", "tokenizer configuration", {"class"}},
         {DEMO_RECEIVER "/special_tokens_map.json", "special tokens", {"<|im_end|>"}},
         {DEMO_FUSER "/config.json", "recipe", {"C2CProjector", "training", "last_aligned"}},
-        {DEMO_FUSER "/final/projector_0.json", "projector", {"C2CProjector", "192"}},
+        {DEMO_FUSER "/final/projector_0.json", "projector", {"C2CProjector", "128"}},
         {DEMO_FUSER "/final/projector_config.json", "layer map", {"projectors", "5"}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
