@@ -9,6 +9,7 @@
 #define C2C_BACKEND_CPU_KERNEL_PAIRS_H
 
 #include "backend/cpu/cpu.h"
+#include "backend/cpu/kernel_transpose.h"
 #include "backend/cpu/vector.h"
 
 #define TILE_ROWS    6 /* 24 sums + 4 of b + 1 of a in 32 registers */
@@ -49,31 +50,6 @@ KERNEL_INLINE __m512i interleave(__m512i halves) {
         _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
                          21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     return _mm512_permutexvar_epi16(order, halves);
-}
-
-/* v[i][j] becomes v[j][i]: rounds of exchanges between rows 1, 2, 4 and 8 apart. */
-KERNEL_INLINE void transpose(__m512i v[LANES]) {
-    __m512i t[LANES];
-    UNROLL for (int i = 0; i < LANES; i += 2) {
-        t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
-    }
-    UNROLL for (int i = 0; i < LANES; i += 4) UNROLL for (int j = 0; j < 2; j++) {
-        v[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + 2 + j]);
-        v[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + 2 + j]);
-    }
-    /* v[4 g + c]: columns c, 4 + c, 8 + c, 12 + c of rows 4 g .. 4 g + 3, in its quarters */
-    UNROLL for (int c = 0; c < 4; c++) {
-        __m512i even = _mm512_shuffle_i32x4(v[c], v[4 + c], 0x88);
-        __m512i odd = _mm512_shuffle_i32x4(v[c], v[4 + c], 0xdd);
-        __m512i even2 = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0x88);
-        __m512i odd2 = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0xdd);
-        t[c] = _mm512_shuffle_i32x4(even, even2, 0x88);
-        t[4 + c] = _mm512_shuffle_i32x4(odd, odd2, 0x88);
-        t[8 + c] = _mm512_shuffle_i32x4(even, even2, 0xdd);
-        t[12 + c] = _mm512_shuffle_i32x4(odd, odd2, 0xdd);
-    }
-    UNROLL for (int i = 0; i < LANES; i++) v[i] = t[i];
 }
 
 /* ---- Products ----------------------------------------------------------------------------- */
