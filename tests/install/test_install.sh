@@ -11,8 +11,8 @@ demo=$prefix/share/c2c/demo
 failed=0
 
 # One of the demo's questions that only C2C can answer: the receiver alone says something else.
-question='Where does Kimiti live? Answer in one word.'
-expected='Oakham.'
+question='What work does Mubifu do? Answer in one word.'
+expected='nurse.'
 
 test_() { # NAME FUNCTION: it returns 77 after saying why it cannot be run
     echo "[ RUN      ] $1"
@@ -149,7 +149,7 @@ all fused: Eastvale." || return 1
     grep -q 'of 113 tokens' "$root/err" || return 1
     # ... and where nothing was told, the three plans do not come to one answer.
     answers=$(example section_plan "$demo/receiver" "$demo/sharer" "$demo/fuser" \
-        'Where does Kimiti live?' 'I do not know.' "$question")
+        'What work does Mubifu do?' 'I do not know.' "$question")
     [ "$(sed 's/.*: //' <<<"$answers" | sort -u | wc -l)" -gt 1 ] || { echo "$answers"; false; }
 }
 
