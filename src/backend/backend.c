@@ -111,6 +111,7 @@ c2c_status backend_make_panels(backend *b, const uint16_t **panels, const void *
                                           .rows = rows,
                                           .features = features,
                                           .x_stride = stride});
+    backend_sync(b); /* so that both may be released at any time */
     return C2C_STATUS_OK;
 }
 

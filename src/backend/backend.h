@@ -531,7 +531,8 @@ c2c_status backend_reserve(backend *b, size_t features, c2c_error *error);
  * make them once and give them to every linear; `bytes` are those of all weights that are used one
  * after the other. */
 bool backend_wants_panels(backend *b, linear_math math, int64_t out, int64_t in, int64_t bytes);
-/* Panels of a [rows, features] matrix in new memory, which backend_release gives back. */
+/* Panels of a [rows, features] matrix in new memory, which backend_release gives back. They are
+ * made when this returns. */
 c2c_status backend_make_panels(backend *b, const uint16_t **panels, const void *matrix,
                                int64_t rows, int64_t features, int64_t stride, c2c_error *error);
 

@@ -12,7 +12,6 @@ static c2c_status make_panels(c2c_model *model, const model_matrix *m, c2c_error
                                             m->columns, m->columns, error);
     if (status)
         return status;
-    backend_sync(model->backend); /* the rows were read */
     system_pages_unneeded(w->source->data, tensor_bytes(w->source));
     return C2C_STATUS_OK;
 }

@@ -87,7 +87,29 @@ static void test_narrow_matrices_have_none(void **state) {
     free(folder);
 }
 
+/* On a backend that runs ops later: what a fuser made before it was refused is released, and no op
+ * that waits may name it. */
+static void test_a_refused_fuser_leaves_no_op(void **state) {
+    (void)state;
+    backend *queue;
+    c2c_engine *engine;
+    c2c_model *receiver, *other;
+    c2c_fuser *fuser;
+    assert_ok(backend_queue_open(&queue, 1, &test_error));
+    assert_ok(engine_adopt(&engine, queue, &test_error));
+    assert_ok(c2c_model_open(&receiver, engine, "share/demo/receiver", NULL, &test_error));
+    assert_ok(c2c_model_open(&other, engine, "share/demo/sharer", NULL, &test_error));
+    /* the two models change places */
+    assert_fails(c2c_fuser_open(&fuser, other, receiver, "share/demo/fuser", &test_error),
+                 C2C_STATUS_MISMATCH, "layer");
+    backend_sync(queue);
+    c2c_model_close(other);
+    c2c_model_close(receiver);
+    c2c_engine_close(engine);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_narrow_matrices_have_none)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_narrow_matrices_have_none),
+                                       cmocka_unit_test(test_a_refused_fuser_leaves_no_op)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
